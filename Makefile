@@ -1,0 +1,50 @@
+# make test, lint and demo work on a fresh Debian or Ubuntu, as root, and
+# install what is missing. No target touches a pool that it did not make.
+SHELL := /bin/bash
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/zreconcile/golangci-lint-$(GOLANGCI_VERSION)
+GOLANGCI := $(GOLANGCI_DIR)/golangci-lint
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+FUZZTIME ?= 10s
+
+.PHONY: build test lint bench demo demo-down fuzz clean help
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## bin/zreconcile
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/zreconcile ./cmd/zreconcile
+
+test: ## vet, all tests, and the whole walk on real ZFS and PostgreSQL (root)
+	./e2e/setup.sh
+	go vet ./...
+	go test ./... -p 1 -count=1 -timeout 40m
+
+lint: $(GOLANGCI) ## golangci-lint, with the direction of imports
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	GOBIN=$(GOLANGCI_DIR) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+bench: ## the ratios that the contract promises
+	./e2e/setup.sh
+	go test ./... -p 1 -run '^$$' -bench . -benchmem -timeout 60m
+
+demo: build ## the main job, from a bare machine to a table that was dropped (root)
+	./examples/demo/demo.sh up
+
+demo-down: ## leave nothing of the demo
+	./examples/demo/demo.sh down
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; \
+	    go test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+	  done; \
+	done
+
+clean: ## what a build leaves
+	rm -rf bin dist
