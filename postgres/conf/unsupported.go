@@ -1,0 +1,243 @@
+package conf
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Server is the local server's programs, asked what they cannot load. It
+// starts no server and touches no data directory.
+type Server struct {
+	BinDir     string
+	Run        func(*exec.Cmd) error // nil means (*exec.Cmd).Run
+	Credential *syscall.Credential   // whom the programs run as; nil means the caller
+}
+
+// queryTimeout bounds one run of postgres -C or pg_config, which take
+// milliseconds.
+const queryTimeout = 30 * time.Second
+
+// Unsupported lists the parameters of files that the local server cannot load,
+// in lower case, each with the server's own words (pitfall 38). Files of the
+// primary's host, which Sanitize takes out anyhow, are left out of the
+// question. An error means that the server could not be asked.
+//
+// postgres -C reads the files of a directory, reports all unknown parameters at
+// once but invalid values only when none is unknown, and never starts. So it is
+// asked again, without what it refused, until it is content.
+func (s Server) Unsupported(ctx context.Context, files map[string][]byte) (params map[string]string, err error) {
+	dir, err := os.MkdirTemp("", "zreconcile-conf-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder to check the settings in: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := s.give(dir); err != nil {
+		return nil, err
+	}
+
+	params = map[string]string{}
+	for {
+		clean, _ := Sanitize(files, Rules{Unsupported: params})
+		clean[ManagedFile] = CommentOut(clean[ManagedFile], func(e Entry) (string, bool) {
+			_, refused := params[e.Name]
+			return "refused", refused || e.Include || namesCluster[e.Name]
+		})
+		if err := s.write(dir, clean); err != nil {
+			return nil, err
+		}
+		words, err := s.ask(ctx, dir)
+		if err == nil {
+			return params, nil
+		}
+		refused := refusals(words)
+		known := len(params)
+		maps.Copy(params, refused)
+		if len(params) == known {
+			return nil, fmt.Errorf("%s cannot read the copied settings: %w: %s", filepath.Join(s.BinDir, "postgres"), err, lastWords(words, dir))
+		}
+	}
+}
+
+// ask runs postgres -C. The options on the command line are checked in the
+// files, too, but not applied from there: they would hide the answer, put
+// another prefix before it, or translate it.
+func (s Server) ask(ctx context.Context, dir string) (stderr string, err error) {
+	_, stderr, err = s.output(ctx, dir, "postgres",
+		"-C", "max_connections", // first, so that root may ask, too
+		"-D", dir,
+		"-c", "log_destination=stderr",
+		"-c", "log_min_messages=warning",
+		"-c", "log_error_verbosity=default",
+		"-c", "log_line_prefix=",
+		"-c", "lc_messages=C")
+	return stderr, err
+}
+
+func (s Server) output(ctx context.Context, dir, program string, args ...string) (stdout, stderr string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.BinDir, program), args...)
+	cmd.Dir = dir // the caller's may be closed to the credential's user
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + os.Getenv("PATH")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.Credential}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	run := s.Run
+	if run == nil {
+		run = (*exec.Cmd).Run
+	}
+	err = run(cmd)
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return out.String(), errs.String(), err
+}
+
+// write puts the files where postgres -C looks for them, anew each time.
+func (s Server) write(dir string, files map[string][]byte) error {
+	for _, name := range []string{MainFile, AutoFile, ManagedFile} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, files[name], 0o600); err != nil {
+			return fmt.Errorf("copying the settings to check them: %w", err)
+		}
+		if err := s.give(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s Server) give(path string) error {
+	if s.Credential == nil {
+		return nil
+	}
+	if err := os.Lchown(path, int(s.Credential.Uid), int(s.Credential.Gid)); err != nil {
+		return fmt.Errorf("giving the settings to check to user id %d: %w", s.Credential.Uid, err)
+	}
+	return nil
+}
+
+// refusal finds the parameter in what the server says: unrecognized
+// configuration parameter "x", invalid value for parameter "x": "y",
+// parameter "x" requires a Boolean value, 99 is outside the valid range for
+// parameter "x" (1 .. 2), parameter "x" cannot be changed.
+var refusal = regexp.MustCompile(`^(?:LOG|ERROR|FATAL): +(.*\bparameter "([^"]+)".*)$`)
+
+// position is where, in a folder that is gone soon.
+var position = regexp.MustCompile(` in file "[^"]*" line \d+`)
+
+// refusals reads stderr of postgres -C: each parameter in lower case, with the
+// server's words and its detail or hint.
+func refusals(stderr string) map[string]string {
+	found := map[string]string{}
+	last := ""
+	for text := range strings.Lines(stderr) {
+		text = strings.TrimRight(text, "\r\n")
+		if m := refusal.FindStringSubmatch(text); m != nil {
+			last = lower(m[2])
+			found[last] = withoutSecret(position.ReplaceAllString(m[1], ""))
+			continue
+		}
+		level, more, _ := strings.Cut(text, ":")
+		if last != "" && (level == "DETAIL" || level == "HINT") {
+			found[last] += "; " + strings.TrimSpace(more)
+			continue
+		}
+		last = ""
+	}
+	return found
+}
+
+// lastWords is what the server said, without the name of the passing folder.
+func lastWords(stderr, dir string) string {
+	text := strings.ReplaceAll(strings.TrimSpace(stderr), dir+"/", "")
+	if text == "" {
+		return "it said nothing"
+	}
+	return withoutSecret(text)
+}
+
+// MissingLibraries tells which of the preload libraries are not on this host:
+// name, as given -> where they were looked for. It follows the server's own
+// search (chapter "C-Language Functions", "Dynamic Loading"): a plain name is
+// looked for in the package library directory, for which $libdir stands.
+func (s Server) MissingLibraries(ctx context.Context, names []string) (map[string]string, error) {
+	missing := map[string]string{}
+	if len(names) == 0 {
+		return missing, nil
+	}
+	dirs, err := s.libraryDirs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		var tried []string
+		found := false
+		for _, path := range libraryFiles(name, dirs) {
+			info, err := os.Stat(path)
+			if err == nil && info.Mode().IsRegular() {
+				found = true
+				break
+			}
+			if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+				return nil, fmt.Errorf("looking for library %s: %w", name, err)
+			}
+			tried = append(tried, path)
+		}
+		if !found {
+			missing[name] = "no file " + tried[len(tried)-1]
+		}
+	}
+	return missing, nil
+}
+
+// libraryDirs asks pg_config, which distributions ship apart from the server;
+// without it, the usual places beside the programs.
+func (s Server) libraryDirs(ctx context.Context) ([]string, error) {
+	if _, err := os.Stat(filepath.Join(s.BinDir, "pg_config")); err == nil {
+		stdout, stderr, err := s.output(ctx, "/", "pg_config", "--pkglibdir")
+		if err != nil {
+			return nil, fmt.Errorf("asking %s for the library directory: %w: %s", filepath.Join(s.BinDir, "pg_config"), err, strings.TrimSpace(stderr))
+		}
+		return []string{strings.TrimSpace(stdout)}, nil
+	}
+	up := filepath.Dir(filepath.Clean(s.BinDir))
+	var dirs []string
+	for _, below := range []string{"lib", "lib64", "lib/postgresql", "lib64/pgsql"} {
+		if info, err := os.Stat(filepath.Join(up, below)); err == nil && info.IsDir() {
+			dirs = append(dirs, filepath.Join(up, below))
+		}
+	}
+	if len(dirs) == 0 {
+		return nil, fmt.Errorf("no library directory of PostgreSQL beside %s: install pg_config there, or give the directory of the server's programs as binDir", s.BinDir)
+	}
+	return dirs, nil
+}
+
+// libraryFiles are the paths where a library may be, the likeliest last.
+func libraryFiles(name string, dirs []string) []string {
+	var paths []string
+	for _, dir := range dirs {
+		path := name
+		if below, ok := strings.CutPrefix(name, "$libdir/"); ok {
+			path = filepath.Join(dir, below)
+		} else if !strings.Contains(name, "/") {
+			path = filepath.Join(dir, name)
+		}
+		paths = append(paths, path)
+		if !strings.HasSuffix(path, ".so") {
+			paths = append(paths, path+".so")
+		}
+	}
+	return paths
+}
