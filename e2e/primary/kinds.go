@@ -1,0 +1,155 @@
+package primary
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+//go:embed managed.conf
+var managedConf string
+
+// oddPassword holds whatever a conninfo string, a passfile, YAML, SQL or a
+// shell could take for its own.
+const oddPassword = `it's a "quoted" \back\\slash: $HOME #1 %p `
+
+// build makes the data directory and the configuration.
+func (p *Primary) build() error {
+	switch p.Kind {
+	case Debian:
+		return p.buildDebian()
+	case Odd:
+		p.Superuser, p.Password = "boss", oddPassword
+		p.Tablespace = filepath.Join(p.Dir, "ts")
+		return p.buildPlain("-U", "boss", "--wal-segsize=1")
+	case Managed:
+		return p.buildManaged()
+	default:
+		return p.buildPlain()
+	}
+}
+
+func (p *Primary) buildPlain(options ...string) error {
+	if err := p.initdb(options...); err != nil {
+		return err
+	}
+	return appendTo(filepath.Join(p.DataDir, "postgresql.conf"), p.settings())
+}
+
+// buildManaged leaves a postgresql.conf in the data directory that this
+// server could not read, and reads one that stands elsewhere.
+func (p *Primary) buildManaged() error {
+	if err := p.initdb(); err != nil {
+		return err
+	}
+	p.configFile = filepath.Join(p.Dir, "service.conf")
+	if err := os.WriteFile(p.configFile, []byte(p.settings()), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(p.DataDir, "postgresql.conf"), []byte(managedConf), 0o600)
+}
+
+func (p *Primary) buildDebian() error {
+	p.cluster = "z" + strings.ToLower(filepath.Base(p.Dir))
+	major := filepath.Base(filepath.Dir(p.BinDir))
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "pg_createcluster", "--datadir", p.DataDir, "--socketdir", p.Dir,
+		"--port", fmt.Sprint(p.Port), "--locale", "C.UTF-8", major, p.cluster).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("pg_createcluster: %w: %s", err, out)
+	}
+	etc := filepath.Join("/etc/postgresql", major, p.cluster)
+	p.configFile = filepath.Join(etc, "postgresql.conf")
+	if err := appendTo(p.configFile, p.settings()); err != nil {
+		return err
+	}
+	// pg_createcluster takes no password: set it as the OS user, over the socket.
+	if err := p.start(); err != nil {
+		return err
+	}
+	set := "ALTER ROLE postgres PASSWORD " + literal(p.Password)
+	if err := p.run(p.program("psql"), "-h", p.Dir, "-p", fmt.Sprint(p.Port), "-qXc", set, "postgres"); err != nil {
+		return err
+	}
+	return p.Stop()
+}
+
+// initdb's own pg_hba.conf lets roles with REPLICATION in over 127.0.0.1.
+func (p *Primary) initdb(options ...string) error {
+	secret := filepath.Join(p.Dir, "pw")
+	if err := os.WriteFile(secret, []byte(p.Password+"\n"), 0o644); err != nil {
+		return err
+	}
+	defer os.Remove(secret)
+	args := append([]string{"-D", p.DataDir, "--locale=C.UTF-8", "-E", "UTF8", "-N", "-k",
+		"--auth-local=peer", "--auth-host=scram-sha-256", "--pwfile=" + secret}, options...)
+	return p.run(p.program("initdb"), args...)
+}
+
+// settings are what every primary here needs: small, on its own port and
+// socket, without the fsync that a server to be thrown away can do without.
+func (p *Primary) settings() string {
+	return fmt.Sprintf(`
+port = %d
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '%s'
+wal_level = replica
+max_wal_senders = 10
+wal_keep_size = 64MB
+shared_buffers = 16MB
+fsync = off
+`, p.Port, p.Dir)
+}
+
+// populate makes the role that replicates, and what the kind is known for.
+func (p *Primary) populate() error {
+	statements := []string{
+		"CREATE ROLE " + p.User + " LOGIN REPLICATION PASSWORD " + literal(p.Password),
+		"CREATE ROLE reader LOGIN PASSWORD " + literal(p.Password), // may not replicate
+	}
+	if p.Kind == Odd {
+		if err := os.Mkdir(p.Tablespace, 0o700); err != nil {
+			return err
+		}
+		if err := giveToOSUser(p.Tablespace); err != nil {
+			return err
+		}
+		statements = append(statements,
+			"CREATE TABLESPACE fast LOCATION "+literal(p.Tablespace),
+			"CREATE TABLE in_tablespace TABLESPACE fast AS SELECT generate_series(1, 1000) AS n",
+			"ALTER SYSTEM SET max_connections = 300",
+			"ALTER SYSTEM SET work_mem = '9MB'",
+			"ALTER SYSTEM SET archive_command = '/bin/false'",
+			"ALTER SYSTEM SET cluster_name = 'it''s odd'")
+	}
+	if err := p.Exec(statements...); err != nil {
+		return err
+	}
+	if p.Kind != Odd {
+		return nil
+	}
+	if err := p.Stop(); err != nil {
+		return err
+	}
+	return p.start()
+}
+
+// literal is an SQL string; standard_conforming_strings is on, so backslashes stand for themselves.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func appendTo(path, lines string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(lines); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
