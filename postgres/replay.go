@@ -1,0 +1,143 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/zreconcile/zreconcile/postgres/wal"
+)
+
+// Restartpoint makes a running standby write one (the command CHECKPOINT, which
+// in recovery does that), so that a copy of it has little to replay. It takes as
+// long as ctx allows.
+func (c *Cluster) Restartpoint(ctx context.Context) error {
+	return c.command(ctx, "a restartpoint", "checkpoint")
+}
+
+// PauseReplay asks a running standby to stop replaying.
+func (c *Cluster) PauseReplay(ctx context.Context) error {
+	return c.command(ctx, "a pause of replay", "select pg_wal_replay_pause()")
+}
+
+// ResumeReplay lets a paused one go on. At a recovery target that promotes it.
+func (c *Cluster) ResumeReplay(ctx context.Context) error {
+	return c.command(ctx, "replay to go on", "select pg_wal_replay_resume()")
+}
+
+// Promote ends recovery and waits until the server accepts writes, as long as
+// ctx allows.
+func (c *Cluster) Promote(ctx context.Context) error {
+	conn, err := c.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(conn)
+	var promoted bool
+	query := fmt.Sprintf("select pg_promote(true, %s)", seconds(remaining(ctx)))
+	err = conn.QueryRow(ctx, query).Scan(&promoted)
+	if err == nil && !promoted {
+		err = errors.New("it is still in recovery")
+	}
+	if err != nil {
+		return fmt.Errorf("promoting the server of %s: %w", c.DataDir, err)
+	}
+	return nil
+}
+
+func (c *Cluster) command(ctx context.Context, what, sql string) error {
+	conn, err := c.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(conn)
+	if _, err = conn.Exec(ctx, "set statement_timeout = 0"); err == nil { // ctx bounds it
+		_, err = conn.Exec(ctx, sql)
+	}
+	if err != nil {
+		return fmt.Errorf("asking the server of %s for %s: %w", c.DataDir, what, err)
+	}
+	return nil
+}
+
+// WaitOptions say what to wait for.
+type WaitOptions struct {
+	Promote bool          // the end of recovery, rather than the pause at its target
+	Poll    time.Duration // between two looks; 0 is 100 ms
+}
+
+// WaitTarget waits until a clone has reached its recovery target: replay is
+// paused there, or ended when o.Promote. pg_ctl only waits for consistency,
+// after which the server may still die. It returns how far replay came and the
+// time of the last commit replayed (nil when there was none). A server that is
+// gone is a *StartError with its last words; ctx is the deadline.
+func (c *Cluster) WaitTarget(ctx context.Context, o WaitOptions) (reached wal.LSN, lastCommit *time.Time, err error) {
+	if o.Poll <= 0 {
+		o.Poll = 100 * time.Millisecond
+	}
+	since := logMark{at: time.Now()}
+	if p, err := c.Process(); err == nil && p.Running {
+		since.at = p.StartedAt
+	}
+	w := targetWait{cluster: c, promote: o.Promote}
+	defer w.close()
+	tick := time.NewTicker(o.Poll)
+	defer tick.Stop()
+	for {
+		if done, err := w.look(ctx); done && err == nil {
+			return w.replayed, w.lastCommit, nil
+		}
+		p, err := c.Process()
+		if err == nil && !p.Running {
+			return w.replayed, w.lastCommit, &StartError{DataDir: c.DataDir, LastWords: c.lastWords(since),
+				Err: fmt.Errorf("it ended at %v before its recovery target was reached", w.replayed)}
+		}
+		select {
+		case <-ctx.Done():
+			return w.replayed, w.lastCommit, fmt.Errorf("the server of %s has replayed up to %v and not reached its recovery target: %w", c.DataDir, w.replayed, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// targetWait keeps one session over many looks; before consistency there is none.
+type targetWait struct {
+	cluster    *Cluster
+	promote    bool
+	conn       *pgx.Conn
+	replayed   wal.LSN
+	lastCommit *time.Time
+}
+
+// look asks once. An error is no verdict: the server may not accept sessions
+// yet, and whether it lives is for its process to say.
+func (w *targetWait) look(ctx context.Context) (done bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if w.conn == nil {
+		if w.conn, err = w.cluster.Connect(ctx); err != nil {
+			w.conn = nil
+			return false, err
+		}
+	}
+	status, err := readStatus(ctx, w.conn)
+	if err != nil {
+		w.close()
+		return false, err
+	}
+	w.replayed, w.lastCommit = status.Replayed, status.ReplayedCommitAt
+	if w.promote {
+		return !status.InRecovery, nil
+	}
+	return status.InRecovery && status.ReplayPaused, nil
+}
+
+func (w *targetWait) close() {
+	if w.conn != nil {
+		closing(w.conn)
+		w.conn = nil
+	}
+}

@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"debug/elf"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// UnitOptions are all that the text of a systemd unit depends on.
+type UnitOptions struct {
+	Description       string
+	BinDir, DataDir   string
+	LogFile           string // of a server without sd_notify; with it, the journal has the log
+	SocketDir         string
+	User              string
+	RequiresMountsFor []string
+	OOMScoreAdj       int
+	Notify            bool          // the server tells systemd when it is ready
+	StartTimeout      time.Duration // 0: one minute
+}
+
+// runtimeRoot is where our own socket folders are; /run is empty after a boot.
+const runtimeRoot = "/run/zreconcile/"
+
+// Unit returns the text of the unit (manual pages systemd.service, systemd.exec,
+// systemd.unit and systemd.kill; PostgreSQL documentation, "Starting the
+// Database Server"). SIGINT is a fast shutdown, and only the postmaster gets it:
+// it ends its children in order.
+func Unit(o UnitOptions) string {
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = time.Minute
+	}
+	mounts := append([]string{o.DataDir}, o.RequiresMountsFor...)
+	slices.Sort(mounts)
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# Written by zreconcile, which replaces it: put changes into a drop-in.")
+	line("[Unit]")
+	line("Description=%s", unitText(o.Description))
+	line("Documentation=man:postgres(1)")
+	line("After=zfs-mount.service network-online.target")
+	line("Wants=network-online.target")
+	line("RequiresMountsFor=%s", unitWords(slices.Compact(mounts)))
+	line("")
+	line("[Service]")
+	o.exec(line)
+	line("User=%s", unitText(o.User))
+	line("KillMode=mixed")
+	line("KillSignal=SIGINT")
+	line("TimeoutStartSec=%s", seconds(o.StartTimeout))
+	line("TimeoutStopSec=300")
+	line("Restart=on-failure")
+	line("RestartSec=5")
+	line("OOMScoreAdjust=%d", o.OOMScoreAdj)
+	if o.OOMScoreAdj < 0 { // the postmaster alone is protected
+		line("Environment=PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj PG_OOM_ADJUST_VALUE=0")
+	}
+	if dir, ok := strings.CutPrefix(o.SocketDir, "/run/"); ok && strings.HasPrefix(o.SocketDir, runtimeRoot) {
+		line("RuntimeDirectory=%s", unitWords([]string{dir}))
+		line("RuntimeDirectoryPreserve=yes")
+	}
+	line("")
+	line("[Install]")
+	line("WantedBy=multi-user.target")
+	return b.String()
+}
+
+func (o UnitOptions) exec(line func(string, ...any)) {
+	if o.Notify {
+		line("Type=notify")
+		line("ExecStart=%s", execWords(filepath.Join(o.BinDir, "postgres"), "-D", o.DataDir))
+	} else {
+		pgCtl := filepath.Join(o.BinDir, "pg_ctl")
+		line("Type=forking")
+		line("PIDFile=%s", unitText(filepath.Join(o.DataDir, "postmaster.pid")))
+		line("ExecStart=%s", execWords(pgCtl, "start", "-D", o.DataDir, "-l", o.LogFile, "-s", "-w", "-t", seconds(o.StartTimeout)))
+	}
+	line("ExecReload=/bin/kill -HUP $MAINPID")
+}
+
+// unitText keeps % from being taken for a specifier.
+func unitText(s string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "%", "%%")
+}
+
+// unitWords quotes a list by the rules of systemd.syntax.
+func unitWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		word = strings.ReplaceAll(word, "%", "%%")
+		if strings.ContainsAny(word, " \t\"'\\") {
+			word = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
+		}
+		quoted[i] = word
+	}
+	return strings.Join(quoted, " ")
+}
+
+// execWords quotes a command line, where also $ is special.
+func execWords(words ...string) string {
+	return strings.ReplaceAll(unitWords(words), "$", "$$")
+}
+
+// NotifiesSystemd tells whether this build of the server tells systemd when it
+// is ready (configure --with-systemd): then it imports sd_notify.
+func NotifiesSystemd(binDir string) bool {
+	f, err := elf.Open(filepath.Join(binDir, "postgres"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	symbols, err := f.ImportedSymbols()
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(symbols, func(s elf.ImportedSymbol) bool { return s.Name == "sd_notify" })
+}
