@@ -2,6 +2,7 @@ package conf
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -82,13 +83,9 @@ func (r Rules) sanitizeFile(file string, b []byte) ([]byte, []Finding) {
 		found = append(found, Finding{l.entry.Name, findingValue(l), file, l.entry.Line, reason})
 		out.WriteString(takenOut(l, reason))
 		if rest != "" {
-			if l.eol == "" {
-				out.WriteString(eol)
-			}
-			out.WriteString(rest + l.eol)
-		} else {
-			out.WriteString(l.eol)
+			out.WriteString(cmp.Or(l.eol, eol) + rest)
 		}
+		out.WriteString(l.eol)
 	}
 	if file == MainFile {
 		if n := out.Len(); n > 0 && out.Bytes()[n-1] != '\n' {

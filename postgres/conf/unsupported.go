@@ -176,68 +176,78 @@ func (s Server) MissingLibraries(ctx context.Context, names []string) (map[strin
 	if len(names) == 0 {
 		return missing, nil
 	}
-	dirs, err := s.libraryDirs(ctx)
+	dir, err := s.libraryDir(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		var tried []string
-		found := false
-		for _, path := range libraryFiles(name, dirs) {
-			info, err := os.Stat(path)
-			if err == nil && info.Mode().IsRegular() {
-				found = true
-				break
-			}
-			if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-				return nil, fmt.Errorf("looking for library %s: %w", name, err)
-			}
-			tried = append(tried, path)
+		path, there, err := findLibrary(name, dir)
+		if err != nil {
+			return nil, err
 		}
-		if !found {
-			missing[name] = "no file " + tried[len(tried)-1]
+		if !there {
+			missing[name] = "no file " + path
 		}
 	}
 	return missing, nil
 }
 
-// libraryDirs asks pg_config, which distributions ship apart from the server;
-// without it, the usual places beside the programs.
-func (s Server) libraryDirs(ctx context.Context) ([]string, error) {
-	if _, err := os.Stat(filepath.Join(s.BinDir, "pg_config")); err == nil {
-		stdout, stderr, err := s.output(ctx, "/", "pg_config", "--pkglibdir")
-		if err != nil {
-			return nil, fmt.Errorf("asking %s for the library directory: %w: %s", filepath.Join(s.BinDir, "pg_config"), err, strings.TrimSpace(stderr))
-		}
-		return []string{strings.TrimSpace(stdout)}, nil
-	}
-	up := filepath.Dir(filepath.Clean(s.BinDir))
-	var dirs []string
-	for _, below := range []string{"lib", "lib64", "lib/postgresql", "lib64/pgsql"} {
-		if info, err := os.Stat(filepath.Join(up, below)); err == nil && info.IsDir() {
-			dirs = append(dirs, filepath.Join(up, below))
+// findLibrary looks for a library; path is the last place looked at.
+func findLibrary(name, dir string) (path string, there bool, err error) {
+	for _, path = range libraryFiles(name, dir) {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && info.Mode().IsRegular():
+			return path, true, nil
+		case err == nil, errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		default:
+			return path, false, fmt.Errorf("looking for library %s: %w", name, err)
 		}
 	}
-	if len(dirs) == 0 {
-		return nil, fmt.Errorf("no library directory of PostgreSQL beside %s: install pg_config there, or give the directory of the server's programs as binDir", s.BinDir)
-	}
-	return dirs, nil
+	return path, false, nil
 }
 
-// libraryFiles are the paths where a library may be, the likeliest last.
-func libraryFiles(name string, dirs []string) []string {
-	var paths []string
-	for _, dir := range dirs {
-		path := name
-		if below, ok := strings.CutPrefix(name, "$libdir/"); ok {
-			path = filepath.Join(dir, below)
-		} else if !strings.Contains(name, "/") {
-			path = filepath.Join(dir, name)
+// walReceiver is a library that every server has in its library directory.
+const walReceiver = "libpqwalreceiver.so"
+
+// libraryDir asks pg_config, which distributions ship apart from the server;
+// without it, the usual places beside the programs. A folder without the
+// server's own library is none: all that it lacks would seem to be missing.
+func (s Server) libraryDir(ctx context.Context) (string, error) {
+	binDir := s.BinDir
+	if real, err := filepath.EvalSymlinks(filepath.Join(binDir, "postgres")); err == nil {
+		binDir = filepath.Dir(real) // programs may be links from a folder of PATH
+	}
+	var dirs []string
+	if _, err := os.Stat(filepath.Join(binDir, "pg_config")); err == nil {
+		stdout, stderr, err := Server{BinDir: binDir, Run: s.Run, Credential: s.Credential}.output(ctx, "/", "pg_config", "--pkglibdir")
+		if err != nil {
+			return "", fmt.Errorf("asking %s for the library directory: %w: %s", filepath.Join(binDir, "pg_config"), err, strings.TrimSpace(stderr))
 		}
-		paths = append(paths, path)
-		if !strings.HasSuffix(path, ".so") {
-			paths = append(paths, path+".so")
+		dirs = append(dirs, strings.TrimSpace(stdout))
+	}
+	up := filepath.Dir(filepath.Clean(binDir))
+	for _, below := range []string{"lib", "lib64", "lib/postgresql", "lib64/pgsql"} {
+		dirs = append(dirs, filepath.Join(up, below))
+	}
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, walReceiver)); err == nil {
+			return dir, nil
 		}
 	}
-	return paths
+	return "", fmt.Errorf("no library directory of PostgreSQL (one that holds %s) beside %s: install pg_config there, or give the directory of the server's programs as binDir", walReceiver, binDir)
+}
+
+// libraryFiles are the paths where a library may be, the likelier one last.
+func libraryFiles(name, dir string) []string {
+	path := name
+	if below, ok := strings.CutPrefix(name, "$libdir/"); ok {
+		path = filepath.Join(dir, below)
+	} else if !strings.Contains(name, "/") {
+		path = filepath.Join(dir, name)
+	}
+	if strings.HasSuffix(path, ".so") {
+		return []string{path}
+	}
+	return []string{path, path + ".so"}
 }

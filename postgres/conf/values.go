@@ -15,13 +15,14 @@ func SameSetting(name, a, b string) bool {
 		return true
 	}
 	unit := baseUnits[lower(name)]
-	if x, kindA, ok := quantity(a, unit); ok {
-		y, kindB, ok := quantity(b, unit)
-		return ok && kindA == kindB && math.Abs(x-y) <= 1e-9*math.Max(math.Abs(x), math.Abs(y))
+	x, kindA, okA := quantity(a, unit)
+	y, kindB, okB := quantity(b, unit)
+	if okA && okB {
+		return kindA == kindB && math.Abs(x-y) <= 1e-9*max(math.Abs(x), math.Abs(y)) // 0.1h is 360s
 	}
-	x, okA := boolean(a)
-	y, okB := boolean(b)
-	return okA && okB && x == y
+	onA, okA := boolean(a)
+	onB, okB := boolean(b)
+	return okA && okB && onA == onB
 }
 
 // boolean reads what the server takes for one (parse_bool): on and off, true
@@ -52,8 +53,7 @@ var units = map[string]factor{
 }
 
 // quantity reads a number with its unit; base is the unit of a number without
-// one, "" when not known. -1 and 0 mean the same in every unit (-1 is often
-// "off"), and so do not compare with numbers that have one.
+// one, "" when not known.
 func quantity(s, base string) (n float64, kind string, ok bool) {
 	s = strings.Trim(s, listSpace)
 	end := numberEnd(s)
@@ -65,8 +65,6 @@ func quantity(s, base string) (n float64, kind string, ok bool) {
 	switch {
 	case unit == "8kB":
 		return 0, "", false
-	case unit == "" && n <= 0:
-		return n, units[base].kind, true
 	case unit == "" && base == "":
 		return n, "", true
 	case unit == "":
