@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zreconcile/zreconcile/reconcile"
+	"github.com/zreconcile/zreconcile/spec"
+)
+
+type applyOptions struct {
+	only        []string
+	lockTimeout time.Duration
+}
+
+func newApply(p *program) *cobra.Command {
+	var o applyOptions
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Make the host what the site file says",
+		Long: `Plans, changes what differs, and looks again: what still differs then is an
+error. What is blocked is left alone, and all that does not depend on it is
+done. It can be killed at any moment and run again. Needs root.
+
+` + exitHelp,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runApply(cmd.Context(), p, o) },
+	}
+	addOnly(cmd, &o.only)
+	addLockTimeout(cmd, &o.lockTimeout)
+	return cmd
+}
+
+// defaultLockTimeout is how long a run waits for another one to end.
+const defaultLockTimeout = 60 * time.Second
+
+func addLockTimeout(cmd *cobra.Command, timeout *time.Duration) {
+	cmd.Flags().DurationVar(timeout, "lock-timeout", defaultLockTimeout, "how long to wait for another run on this site to end")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if *timeout < 0 {
+			return usageError{fmt.Errorf("--lock-timeout %s: it cannot be negative", *timeout)}
+		}
+		return nil
+	}
+}
+
+func runApply(ctx context.Context, p *program, o applyOptions) error {
+	only, err := reconcile.ParseOnly(o.only)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := p.needRoot("apply"); err != nil {
+		return p.fail(err, blankPlan(""))
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	site, err := p.openSite()
+	if err != nil {
+		return p.fail(err, blankPlan(""))
+	}
+	plan, err := p.applyLocked(ctx, site, only, o.lockTimeout)
+	if err != nil {
+		return p.fail(err, blankPlan(site.Name))
+	}
+	if err := p.writePlan(site, plan, showApply); err != nil {
+		return err
+	}
+	return report(applyStatus(plan))
+}
+
+func (p *program) applyLocked(ctx context.Context, site *spec.Site, only reconcile.Only, timeout time.Duration) (reconcile.Plan, error) {
+	h := p.newHost()
+	unlock, err := h.Lock(ctx, site.Name, timeout)
+	if err != nil {
+		return reconcile.Plan{}, interrupted(ctx, err)
+	}
+	defer unlock()
+	defer p.progress.finish()
+	plan, err := h.Apply(ctx, site, p.clock(), only)
+	return plan, interrupted(ctx, err)
+}
+
+// interrupted says so where a signal is what ended the work.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errors.Join(errors.New("interrupted: run apply again to go on from here"), err)
+	}
+	return err
+}

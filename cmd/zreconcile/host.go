@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/zreconcile/zreconcile/reconcile"
+	"github.com/zreconcile/zreconcile/spec"
+)
+
+// host is what the commands ask of the machine.
+type host interface {
+	Plan(ctx context.Context, site *spec.Site, now time.Time, only reconcile.Only) (reconcile.Plan, error)
+	Apply(ctx context.Context, site *spec.Site, now time.Time, only reconcile.Only) (reconcile.Plan, error)
+	Status(ctx context.Context, site *spec.Site, now time.Time) (reconcile.Status, error)
+	TakeSnapshot(ctx context.Context, site *spec.Site, o reconcile.SnapshotOptions) (reconcile.SnapshotStatus, error)
+	ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) error
+	Watch(ctx context.Context, o reconcile.WatchOptions) error
+	Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
+}
+
+// machine is the real host.
+type machine struct{ *reconcile.Host }
+
+// Lock takes the lock of a site; unlock gives it up.
+func (m machine) Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error) {
+	lock, err := m.Host.Lock(ctx, site, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return lock.Release, nil
+}
+
+func (p *program) thisHost() host {
+	h := reconcile.NewHost(p.log)
+	h.OnProgress = p.progress.show
+	return machine{h}
+}
+
+// interruptible ends with the first SIGINT or SIGTERM; a second one ends the
+// program at once.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}

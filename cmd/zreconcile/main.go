@@ -1,0 +1,63 @@
+// Command zreconcile makes a host what one YAML file says: a ZFS pool, a
+// streaming standby of a PostgreSQL primary, its WAL archive, snapshots and
+// point-in-time restores.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+	_ "time/tzdata" // a rescue system may have no zoneinfo
+
+	"github.com/spf13/cobra"
+
+	"github.com/zreconcile/zreconcile/postgres/wal"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run is main with an exit status. What PostgreSQL calls is guarded: its exit
+// codes say other things, and must do so even where the program itself fails.
+func run(args []string) int {
+	p := &program{
+		stdout: newStream(os.Stdout, os.Getenv),
+		stderr: newStream(os.Stderr, os.Getenv),
+		getenv: os.Getenv,
+		euid:   os.Geteuid(),
+		clock:  time.Now,
+	}
+	p.newHost = p.thisHost
+	if slices.Contains(args, "wal") {
+		clone := forClone(args)
+		return wal.Guard(clone, func() int { return walStatus(p.execute(context.Background(), args), clone) })
+	}
+	return exitStatus(p.execute(context.Background(), args))
+}
+
+// execute runs a command line and says on stderr what went wrong.
+func (p *program) execute(ctx context.Context, args []string) error {
+	root := newRoot(p)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	var told reported
+	if err != nil && !errors.As(err, &told) {
+		p.complain(cmd, err)
+	}
+	return err
+}
+
+// complain writes the error that ends a run where the log goes, in its format.
+func (p *program) complain(cmd *cobra.Command, err error) {
+	if p.logFormat.value == "json" && p.log != nil {
+		p.log.Error(err.Error())
+		return
+	}
+	fmt.Fprintf(p.stderr, "%s %s\n", palette(p.stderr.colour).bad("Error:"), err)
+	var asked usageError
+	if errors.As(err, &asked) {
+		fmt.Fprintf(p.stderr, "See '%s --help'.\n", cmd.CommandPath())
+	}
+}

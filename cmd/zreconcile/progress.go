@@ -1,0 +1,115 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/zreconcile/zreconcile/reconcile"
+)
+
+// progressEvery is the least time between two lines about one step where no
+// terminal shows a bar.
+const progressEvery = 10 * time.Second
+
+// progress shows how far the long steps of an apply have come: a bar with rate
+// and time left on a terminal, a log line now and then elsewhere. It is also
+// the writer of the log, so that a line does not run into the bar.
+type progress struct {
+	out   stream
+	log   *slog.Logger
+	clock func() time.Time
+
+	mu   sync.Mutex
+	step string // the step that the bar or the last line is about
+	bar  *progressbar.ProgressBar
+	said time.Time // when the last line was written
+}
+
+// Write writes a log line; a bar that stands there gives way to it and is
+// drawn again with the next progress.
+func (p *progress) Write(line []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	return p.out.Write(line)
+}
+
+// show is the OnProgress of a host.
+func (p *progress) show(at reconcile.Progress) {
+	if p.out.terminal {
+		p.draw(at)
+	} else {
+		p.say(at)
+	}
+}
+
+func (p *progress) draw(at reconcile.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	step := at.Kind + " " + at.Name
+	if p.bar == nil || p.step != step {
+		p.end()
+		p.step, p.bar = step, newBar(p.out, step)
+	}
+	if at.Total > 0 {
+		p.bar.ChangeMax64(max(at.Total, at.Done))
+	}
+	_ = p.bar.Set64(at.Done)
+	if at.Total > 0 && at.Done >= at.Total {
+		p.end()
+	}
+}
+
+func newBar(w io.Writer, step string) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(printable(step)),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowTotalBytes(true),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionThrottle(200*time.Millisecond),
+		progressbar.OptionFullWidth(),
+		progressbar.OptionUseIECUnits(true),
+	)
+}
+
+func (p *progress) say(at reconcile.Progress) {
+	p.mu.Lock()
+	step, now := at.Kind+" "+at.Name, p.clock()
+	due := p.step != step || now.Sub(p.said) >= progressEvery
+	if due {
+		p.step, p.said = step, now
+	}
+	p.mu.Unlock()
+	if !due {
+		return
+	}
+	attrs := []any{"kind", at.Kind, "name", at.Name, "done", size(at.Done)}
+	if at.Total > 0 {
+		attrs = append(attrs, "total", size(at.Total), "percent", at.Done*100/at.Total)
+	}
+	p.log.Info("progress", attrs...)
+}
+
+// finish takes leave of a bar that still stands.
+func (p *progress) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+func (p *progress) end() {
+	if p.bar == nil {
+		return
+	}
+	_ = p.bar.Exit()
+	_, _ = io.WriteString(p.out, "\n")
+	p.bar = nil
+}

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	units "github.com/docker/go-units"
+
+	"github.com/zreconcile/zreconcile/reconcile"
+)
+
+// mostShown bounds the lists of a status, so that it stays on one screen; -o
+// json has all.
+const mostShown = 10
+
+// login is who a person connects as; the connection strings of a status leave it open.
+type login struct{ role, database string }
+
+// showStatus shows a host on one screen: can I rely on it, how far back can I
+// go, and how do I reach what was restored.
+func showStatus(v view, s reconcile.Status, as login) {
+	v.printf("%s\n", v.strong("site "+printable(s.Site)))
+	showPool(v, s.Pool)
+	showStandby(v, s.Standby, as)
+	showArchive(v, s.Archive)
+	showSnapshots(v, s.Snapshots)
+	showWindows(v, s)
+	showRestores(v, s.Restores, as)
+	if len(s.Failures) > 0 {
+		v.printf("\n")
+		showList(v, v.bad("Could not be observed:"), s.Failures)
+	}
+}
+
+func showPool(v view, p *reconcile.PoolStatus) {
+	if p == nil {
+		return
+	}
+	health := v.good(printable(p.Health))
+	if p.Health != "ONLINE" {
+		health = v.bad(printable(p.Health))
+	}
+	v.printf("\npool %s: %s, %s of %s free\n", printable(p.Name), health, size(p.Free), size(p.Size))
+}
+
+func showStandby(v view, s reconcile.StandbyStatus, as login) {
+	v.printf("\nstandby: %s\n", standbyState(v, s))
+	if s.SystemIdentifier != "" {
+		v.printf("  system     %s, timeline %d\n", printable(s.SystemIdentifier), s.Timeline)
+	}
+	if s.Running {
+		v.printf("  lag        %s\n", lag(s))
+		v.printf("  received   %s\n", orUnknown(lsn(s.ReceivedLSN)))
+		replayed := orUnknown(lsn(s.ReplayedLSN))
+		if s.ReplayedCommitAt != nil {
+			replayed += ", last commit " + v.moment(s.ReplayedCommitAt.Time)
+		}
+		v.printf("  replayed   %s\n", replayed)
+	}
+	if len(s.PendingRestart) > 0 {
+		v.printf("  %s\n", v.warn("restart needed for "+printable(strings.Join(s.PendingRestart, ", "))))
+	}
+	if s.ArchiverFailing != "" {
+		v.printf("  %s\n", v.bad("archiving fails at "+printable(s.ArchiverFailing)))
+	}
+	if s.Running && s.Connect != "" {
+		v.printf("  connect    %s\n", psql(s.Connect, as))
+	}
+}
+
+func standbyState(v view, s reconcile.StandbyStatus) string {
+	switch {
+	case !s.Running:
+		return v.bad("stopped")
+	case !s.InRecovery:
+		return v.bad("promoted: it is no standby any more")
+	case !s.Connected:
+		return v.bad("running, not connected to the primary")
+	default:
+		return v.good("streaming from the primary")
+	}
+}
+
+func lag(s reconcile.StandbyStatus) string {
+	var parts []string
+	if s.LagBytes != nil {
+		parts = append(parts, size(*s.LagBytes))
+	}
+	if s.LagSeconds != nil {
+		parts = append(parts, span(time.Duration(*s.LagSeconds*float64(time.Second))))
+	}
+	return orUnknown(strings.Join(parts, ", "))
+}
+
+func showArchive(v view, a reconcile.ArchiveStatus) {
+	v.printf("\narchive: %d segments, %s\n", a.Segments, size(a.Bytes))
+	if a.First != "" {
+		v.printf("  %s to %s\n", printable(a.First), printable(a.Last))
+	}
+	for i, gap := range a.Gaps {
+		if i == mostShown {
+			v.printf("  and %d more gaps\n", len(a.Gaps)-i)
+			break
+		}
+		v.printf("  %s\n", v.bad("missing "+printable(gap.From)+" to "+printable(gap.To)))
+	}
+}
+
+func showSnapshots(v view, all []reconcile.SnapshotStatus) {
+	v.printf("\nsnapshots: %d\n", len(all))
+	shown := all
+	if len(all) > mostShown {
+		shown = all[len(all)-mostShown:]
+		v.printf("  %s\n", v.faint(strconv.Itoa(len(all)-mostShown)+" older ones are in -o json"))
+	}
+	t := tabwriter.NewWriter(v.w, 0, 0, 2, ' ', 0)
+	for _, snap := range shown {
+		kept := strings.Join(snap.KeptBy, ", ")
+		if kept == "" {
+			kept = "nothing keeps it"
+		}
+		line := []string{"  " + printable(snap.Name), size(snap.Used), serves(v, snap), "kept by: " + printable(kept)}
+		if snap.Label != "" {
+			line = append(line, printable(`"`+snap.Label+`"`))
+		}
+		if snap.Verified != nil {
+			line = append(line, drill(v, *snap.Verified))
+		}
+		_, _ = t.Write([]byte(strings.Join(line, "\t") + "\n"))
+	}
+	_ = t.Flush()
+}
+
+// serves says from when on a snapshot serves restores.
+func serves(v view, s reconcile.SnapshotStatus) string {
+	if s.Earliest == nil || s.Earliest.Time == nil {
+		return "serves from: not known yet"
+	}
+	return "serves from " + v.moment(wholeSecond(s.Earliest.Time.Time))
+}
+
+func drill(v view, d reconcile.Verification) string {
+	if d.OK {
+		return "proven " + v.moment(d.At.Time)
+	}
+	return "DRILL FAILED " + v.moment(d.At.Time)
+}
+
+// showWindows draws the moments that can be restored, from the first to now.
+func showWindows(v view, s reconcile.Status) {
+	v.printf("\ncan be restored:")
+	if len(s.Windows) == 0 {
+		v.printf(" %s\n", v.warn("no moment yet"))
+		return
+	}
+	from := s.Windows[0].From.Time
+	for _, snap := range s.Snapshots {
+		if snap.TakenAt != nil && snap.TakenAt.Before(from) {
+			from = snap.TakenAt.Time
+		}
+	}
+	to := v.now
+	for _, w := range s.Windows {
+		if w.To.After(to) {
+			to = w.To.Time
+		}
+	}
+	v.printf("\n")
+	drawTimeline(v, s, scale{from: from, to: to, cells: min(max(v.width-4, 20), 100)})
+	shown := s.Windows[max(0, len(s.Windows)-mostShown):]
+	if len(shown) < len(s.Windows) {
+		v.printf("  %s\n", v.faint(strconv.Itoa(len(s.Windows)-len(shown))+" older ones are in -o json"))
+	}
+	for _, w := range shown {
+		v.printf("  %s\n", window(v, w))
+	}
+}
+
+// window writes a window to the second, rounded inwards: both ends can be
+// restored as they stand there. A window within one second is written in full.
+func window(v view, w reconcile.Window) string {
+	from, to := wholeSecond(w.From.Time), w.To.Truncate(time.Second)
+	if from.After(to) {
+		return w.From.String() + " to " + w.To.String()
+	}
+	return v.moment(from) + " to " + v.moment(to)
+}
+
+// wholeSecond is the first whole second that is not before t.
+func wholeSecond(t time.Time) time.Time {
+	return t.Add(time.Second - time.Nanosecond).Truncate(time.Second)
+}
+
+func drawTimeline(v view, s reconcile.Status, line scale) {
+	if !line.to.After(line.from) {
+		return
+	}
+	left, right := v.moment(line.from), v.moment(line.to)
+	v.printf("  %s%*s\n", left, max(line.cells-len(left), len(right)+2), right)
+	v.printf("  %s\n", v.good(line.timeline(s.Windows)))
+	if marks := line.marks(s.Snapshots); marks != "" {
+		v.printf("  %s\n", marks)
+	}
+	v.printf("  %s\n", v.faint("= all of it, - parts of it, . nothing, ^ a snapshot"))
+}
+
+func showRestores(v view, restores []reconcile.RestoreStatus, as login) {
+	v.printf("\nrestores: %d\n", len(restores))
+	for _, r := range restores {
+		v.printf("  %s: %s\n", v.strong(printable(r.Name)), restoreState(v, r))
+		if r.Why != "" {
+			v.printf("%s", indented("    ", r.Why))
+		}
+		if r.Snapshot != "" {
+			v.printf("    from       %s\n", printable(r.Snapshot))
+		}
+		if r.Reached != nil {
+			v.printf("    reached    %s\n", reached(v, *r.Reached))
+		}
+		if r.ExpiresAt != nil {
+			v.printf("    expires    %s%s\n", v.moment(r.ExpiresAt.Time), away(r.ExpiresAt.Sub(v.now)))
+		}
+		if r.Connect != "" {
+			v.printf("    connect    %s\n", psql(r.Connect, as))
+		}
+	}
+}
+
+func restoreState(v view, r reconcile.RestoreStatus) string {
+	state := printable(r.State)
+	if r.Promoted {
+		state += ", promoted"
+	}
+	switch r.State {
+	case "running":
+		return v.good(state)
+	case "failed", "refused":
+		return v.bad(state)
+	default:
+		return v.warn(state)
+	}
+}
+
+func reached(v view, m reconcile.Moment) string {
+	text := orUnknown(lsn(m.LSN))
+	if m.Time != nil {
+		text += ", last commit " + v.moment(m.Time.Time)
+	}
+	return text
+}
+
+// psql is the complete command that connects: the string of a status, and who as.
+func psql(connect string, as login) string {
+	conninfo := connect + " user=" + conninfoValue(as.role) + " dbname=" + conninfoValue(as.database)
+	return "psql '" + strings.ReplaceAll(printable(conninfo), "'", `'\''`) + "'"
+}
+
+// conninfoValue quotes a value by libpq's rules (chapter "libpq", section
+// "Connection Strings").
+func conninfoValue(value string) string {
+	if value != "" && !strings.ContainsAny(value, " '\\\t\n") {
+		return value
+	}
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}
+
+func size(n int64) string { return units.BytesSize(float64(n)) }
+
+// lsn is a position as text; "" where there is none.
+func lsn(l interface{ MarshalText() ([]byte, error) }) string {
+	text, err := l.MarshalText()
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+func orUnknown(text string) string {
+	if text == "" {
+		return "unknown"
+	}
+	return text
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/zreconcile/zreconcile/postgres/wal"
+	"github.com/zreconcile/zreconcile/reconcile"
+)
+
+func at(t *testing.T, text string) *reconcile.Time {
+	t.Helper()
+	moment, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &reconcile.Time{Time: moment}
+}
+
+func sampleStatus(t *testing.T) reconcile.Status {
+	t.Helper()
+	lagBytes, lagSeconds := int64(2048), 0.1
+	return reconcile.Status{
+		Format: reconcile.Format, Site: "rds-prod",
+		Pool: &reconcile.PoolStatus{Name: "zp1", Health: "ONLINE", Size: 100 << 30, Free: 60 << 30},
+		Standby: reconcile.StandbyStatus{
+			Running: true, Connected: true, InRecovery: true, SystemIdentifier: "7300000000000000001", Timeline: 1,
+			ReceivedLSN: 0x11D97002068, ReplayedLSN: 0x11D97002000, ReplayedCommitAt: at(t, "2026-11-23T00:00:29Z"),
+			LagBytes: &lagBytes, LagSeconds: &lagSeconds, PendingRestart: []string{"max_connections"},
+			Connect: "host=/run/zreconcile/rds-prod port=1922",
+		},
+		Archive: reconcile.ArchiveStatus{
+			Segments: 12, Bytes: 12 << 24, First: "000000010000011D00000090", Last: "000000010000011D00000097",
+			Gaps: []reconcile.ArchiveGap{{Timeline: 1, From: "000000010000011D00000092", To: "000000010000011D00000093"}},
+		},
+		Snapshots: []reconcile.SnapshotStatus{
+			{Name: "zr-20261121T010100Z", TakenAt: at(t, "2026-11-21T01:01:00Z"), Used: 320 << 10,
+				Earliest: &reconcile.Moment{LSN: 0x11D90000028, Time: at(t, "2026-11-21T01:01:01Z")}, KeptBy: []string{"last 2", "daily 2"},
+				Verified: &reconcile.Verification{At: *at(t, "2026-11-21T04:30:00Z"), OK: true}},
+			{Name: "zr-20261122T010100Z", TakenAt: at(t, "2026-11-22T01:01:00Z"), Used: 64 << 10,
+				KeptBy: []string{"last 1", "daily 1", "held"}, Label: "before the migration"},
+		},
+		Windows: []reconcile.Window{
+			{From: *at(t, "2026-11-21T01:01:01Z"), To: *at(t, "2026-11-21T12:00:00Z")},
+			{From: *at(t, "2026-11-22T01:01:00Z"), To: *at(t, "2026-11-23T00:00:29Z")},
+		},
+		Restores: []reconcile.RestoreStatus{
+			{Name: "before-drop", State: "running", Snapshot: "zr-20261121T010100Z", Port: 1923,
+				Reached: &reconcile.Moment{LSN: 0x11D91000028, Time: at(t, "2026-11-21T09:28:37Z")},
+				Connect: "host='/run/zr econcile/x' port=1923", ExpiresAt: at(t, "2026-11-23T06:00:30Z")},
+			{Name: "too-old", State: "refused", Why: "no snapshot is that old\nthe nearest moment is 2026-11-21 01:01:01"},
+		},
+	}
+}
+
+func TestShowStatus(t *testing.T) {
+	down := reconcile.Status{
+		Site: "rds-prod", Pool: &reconcile.PoolStatus{Name: "zp1", Health: "DEGRADED"},
+		Failures: []string{"the primary: connection refused"},
+	}
+	promoted := sampleStatus(t)
+	promoted.Standby = reconcile.StandbyStatus{Running: true, ArchiverFailing: "000000010000011D00000097"}
+	promoted.Restores[0].Promoted = true
+	for range 20 {
+		promoted.Snapshots = append(promoted.Snapshots, promoted.Snapshots[1])
+		promoted.Windows = append(promoted.Windows, promoted.Windows[1])
+	}
+	tests := []struct {
+		golden string
+		status reconcile.Status
+		colour palette
+	}{
+		{"status.txt", sampleStatus(t), false},
+		{"status-colour.txt", sampleStatus(t), true},
+		{"status-down.txt", down, false},
+		{"status-promoted.txt", promoted, false},
+	}
+	for _, test := range tests {
+		t.Run(test.golden, func(t *testing.T) {
+			var out bytes.Buffer
+			v := view{w: &out, palette: test.colour, width: 80, now: testNow, zone: time.UTC}
+			showStatus(v, test.status, login{"postgres", "postgres"})
+			golden(t, test.golden, out.Bytes())
+		})
+	}
+}
+
+func TestStatusJSON(t *testing.T) {
+	var out bytes.Buffer
+	if err := writeJSON(&out, sampleStatus(t)); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "status.json", out.Bytes())
+	out.Reset()
+	if err := writeJSON(&out, blankStatus("rds-prod")("zfs list failed")); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "status-blank.json", out.Bytes())
+}
+
+func TestWindowIsRoundedInwards(t *testing.T) {
+	v := view{zone: time.UTC}
+	for _, test := range []struct{ from, to, want string }{
+		{"2026-11-21T01:01:00.2Z", "2026-11-21T12:00:00.9Z", "2026-11-21 01:01:01Z to 2026-11-21 12:00:00Z"},
+		{"2026-11-21T01:01:00Z", "2026-11-21T12:00:00Z", "2026-11-21 01:01:00Z to 2026-11-21 12:00:00Z"},
+		{"2026-11-21T01:01:00.2Z", "2026-11-21T01:01:00.4Z", "2026-11-21T01:01:00.200000Z to 2026-11-21T01:01:00.400000Z"},
+	} {
+		if got := window(v, reconcile.Window{From: *at(t, test.from), To: *at(t, test.to)}); got != test.want {
+			t.Errorf("got %s, want %s", got, test.want)
+		}
+	}
+}
+
+func TestPsql(t *testing.T) {
+	got := psql("host=/run/x port=1", login{`o'brien \`, "my db"})
+	want := `psql 'host=/run/x port=1 user='\''o\'\''brien \\'\'' dbname='\''my db'\'''`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestUnknownLSN(t *testing.T) {
+	if got := lsn(wal.LSN(0)); got != "" {
+		t.Errorf("no position is shown as %q", got)
+	}
+}
+
+// A cell says "all of it" only where all of it can be restored, and "nothing"
+// only where nothing can: a moment is never promised that cannot be had, and a
+// short window never disappears.
+func TestTimelineTellsTheTruth(t *testing.T) {
+	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	rapid.Check(t, func(t *rapid.T) {
+		line := scale{from: start, to: start.Add(time.Duration(rapid.IntRange(1, 1e6).Draw(t, "span")) * time.Second), cells: rapid.IntRange(1, 40).Draw(t, "cells")}
+		var windows []reconcile.Window
+		edge := start
+		for range rapid.IntRange(0, 4).Draw(t, "windows") {
+			from := edge.Add(time.Duration(rapid.IntRange(1, 1e6).Draw(t, "gap")) * time.Second)
+			edge = from.Add(time.Duration(rapid.IntRange(0, 1e6).Draw(t, "length")) * time.Second)
+			windows = append(windows, reconcile.Window{From: reconcile.Time{Time: from}, To: reconcile.Time{Time: edge}})
+		}
+		drawn := line.timeline(windows)
+		if len(drawn) != line.cells {
+			t.Fatalf("%d cells, want %d", len(drawn), line.cells)
+		}
+		for i, cell := range drawn {
+			inside := line.edge(i).Add(line.edge(i+1).Sub(line.edge(i)) / 2)
+			covered := false
+			for _, w := range windows {
+				covered = covered || !inside.Before(w.From.Time) && !inside.After(w.To.Time)
+			}
+			if cell == cellWhole && !covered || cell == cellNone && covered {
+				t.Fatalf("cell %d of %q is %q, its middle is covered: %v", i, drawn, cell, covered)
+			}
+		}
+		for _, w := range windows {
+			i, ok := line.cell(w.From.Time)
+			if !ok {
+				continue
+			}
+			// Rounding may put a moment on an edge into the cell beside it.
+			around := drawn[max(0, i-1):min(len(drawn), i+2)]
+			if strings.Trim(around, string(cellNone)) == "" {
+				t.Fatalf("the window %s to %s is not in %q", w.From, w.To, drawn)
+			}
+		}
+	})
+}

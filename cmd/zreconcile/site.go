@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/zreconcile/zreconcile/reconcile"
+	"github.com/zreconcile/zreconcile/spec"
+)
+
+// fileVariable names the site file where -f does not.
+const fileVariable = "ZRECONCILE_FILE"
+
+// defaultFiles are tried in order where nothing names the site file.
+var defaultFiles = []string{"site.yaml", "/etc/zreconcile/site.yaml"}
+
+// siteFile is the path of the site file: -f, the environment, or the first
+// default file that is there.
+func (p *program) siteFile() (string, error) {
+	if p.file != "" {
+		return p.file, nil
+	}
+	if path := p.getenv(fileVariable); path != "" {
+		return path, nil
+	}
+	for _, path := range defaultFiles {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no site file: neither -f nor $%s names one, and there is none at %s",
+		fileVariable, strings.Join(defaultFiles, " or "))
+}
+
+// invalidError ends a run whose site file does not hold; its problems have
+// been shown.
+type invalidError struct {
+	path     string
+	problems spec.Problems
+}
+
+func (e *invalidError) Error() string {
+	n := len(e.problems.Errors())
+	if n == 1 {
+		return e.path + " is invalid: 1 error, nothing was done"
+	}
+	return fmt.Sprintf("%s is invalid: %d errors, nothing was done", e.path, n)
+}
+
+// loadSite reads the site file. Problems go to stderr; the error is an
+// *invalidError where the file does not hold.
+func (p *program) loadSite(path string) (*spec.Site, error) {
+	site, problems, err := spec.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	p.showProblems(problems)
+	if len(problems.Errors()) > 0 {
+		return nil, &invalidError{path, problems}
+	}
+	return site, nil
+}
+
+// openSite finds the site file and reads it.
+func (p *program) openSite() (*spec.Site, error) {
+	path, err := p.siteFile()
+	if err != nil {
+		return nil, err
+	}
+	return p.loadSite(path)
+}
+
+func (p *program) showProblems(problems spec.Problems) {
+	if p.logFormat.value != "json" {
+		spec.Report(p.stderr, problems, p.stderr.colour)
+		return
+	}
+	for _, problem := range problems {
+		level := slog.LevelError
+		if problem.Warning {
+			level = slog.LevelWarn
+		}
+		p.log.Log(context.Background(), level, problem.Message,
+			"file", problem.Pos.File, "line", problem.Pos.Line, "column", problem.Pos.Col, "hint", problem.Hint)
+	}
+}
+
+// problemsJSON is what -o json shows of a site file.
+type problemsJSON struct {
+	Format   int           `json:"format"`
+	File     string        `json:"file,omitempty"`
+	Valid    bool          `json:"valid"`
+	Problems []problemJSON `json:"problems"`
+	Errors   []string      `json:"errors,omitempty"` // why the file could not be read
+}
+
+type problemJSON struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	Warning bool   `json:"warning"`
+}
+
+func newProblemsJSON(path string, problems spec.Problems) problemsJSON {
+	out := problemsJSON{Format: reconcile.Format, File: path, Valid: len(problems.Errors()) == 0, Problems: []problemJSON{}}
+	for _, p := range problems {
+		out.Problems = append(out.Problems, problemJSON{
+			File: p.Pos.File, Line: p.Pos.Line, Column: p.Pos.Col,
+			Message: p.Message, Hint: p.Hint, Warning: p.Warning,
+		})
+	}
+	return out
+}

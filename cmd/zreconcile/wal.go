@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zreconcile/zreconcile/postgres/wal"
+)
+
+// stopRecovery is the exit code of `wal get` in a clone for all that is not a
+// proven absence: above 125, it stops the server, where a smaller one would
+// end recovery and promote (pitfall 17).
+const stopRecovery = 255
+
+// forClone is true where PostgreSQL asks on behalf of a clone. It looks at the
+// raw arguments, so that it also holds for a command line that cobra refuses.
+func forClone(args []string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		return arg == "--clone" || strings.HasPrefix(arg, "--clone=") && arg != "--clone=false"
+	})
+}
+
+// walStatus is the exit code for PostgreSQL: what the request came to, or, for
+// a command line that makes no request, a failure that reads as no absence.
+func walStatus(err error, clone bool) int {
+	var told reported
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &told):
+		return told.status
+	case clone:
+		return stopRecovery
+	default:
+		return exitFailed
+	}
+}
+
+func newWAL() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "wal",
+		Short: "What PostgreSQL calls to archive and to restore WAL",
+		Long: `What PostgreSQL calls as archive_command and restore_command. All they need is in
+their arguments: they read no site file, and need no root, no ZFS and no password.`,
+		Args: knownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newWALPush(), newWALGet())
+	return cmd
+}
+
+// archiveFlags are what push and get both know about the archive.
+type archiveFlags struct {
+	dir        string
+	systemID   uint64
+	segment    int64
+	dataset    string
+	mountpoint string
+}
+
+func (a *archiveFlags) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&a.dir, "archive", "", "folder of the archive, absolute")
+	flags.Uint64Var(&a.systemID, "system-id", 0, "system identifier of the cluster (pg_controldata)")
+	flags.Int64Var(&a.segment, "segment-size", 0, "size of a WAL segment in bytes (pg_controldata)")
+	flags.StringVar(&a.dataset, "dataset", "", "dataset that holds the archive; refuse when it is not mounted")
+	flags.StringVar(&a.mountpoint, "mountpoint", "", "where that dataset is mounted")
+	cmd.MarkFlagsRequiredTogether("dataset", "mountpoint")
+	for _, name := range []string{"archive", "system-id", "segment-size"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+}
+
+func newWALPush() *cobra.Command {
+	var a archiveFlags
+	var dataDir string
+	cmd := &cobra.Command{
+		Use:   "push PATH",
+		Short: "Archive a WAL file (archive_command)",
+		Long: `Copies a WAL file into the archive, durably and under its name only when it is
+whole. The same content again is success; other content is refused. Exits 0 when
+the file is in the archive, and 1 otherwise: PostgreSQL tries again.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return answer("push", false, wal.Push(cmd.Context(), wal.PushRequest{
+				Path: args[0], Archive: a.dir, DataDir: dataDir, SystemIdentifier: a.systemID,
+				SegmentSize: a.segment, Dataset: a.dataset, Mountpoint: a.mountpoint,
+			}), cmd)
+		},
+	}
+	a.addFlags(cmd)
+	cmd.Flags().StringVar(&dataDir, "data-dir", "", "data directory of the standby; a caller with another one is refused")
+	_ = cmd.MarkFlagRequired("data-dir")
+	return cmd
+}
+
+func newWALGet() *cobra.Command {
+	var a archiveFlags
+	var live string
+	var clone bool
+	var timelines []uint
+	cmd := &cobra.Command{
+		Use:   "get NAME DEST",
+		Short: "Fetch a WAL file (restore_command)",
+		Long: `Fetches a WAL file by name, verified, from the archive or else from the pg_wal of
+the live standby. Exits 0 when DEST holds the file and 1 when it is provably
+absent. Any other outcome is 255 with --clone, where it must stop recovery, and
+1 without, where PostgreSQL tries again.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request := wal.GetRequest{
+				Name: args[0], Dest: args[1], Archive: a.dir, Live: live, SystemIdentifier: a.systemID,
+				SegmentSize: a.segment, Clone: clone, Dataset: a.dataset, Mountpoint: a.mountpoint,
+			}
+			for _, t := range timelines {
+				request.Timelines = append(request.Timelines, wal.Timeline(t))
+			}
+			return answer("get", clone, wal.Get(cmd.Context(), request), cmd)
+		},
+	}
+	a.addFlags(cmd)
+	cmd.Flags().StringVar(&live, "live", "", "pg_wal of the live standby, where the archive lacks the file")
+	cmd.Flags().BoolVar(&clone, "clone", false, "PostgreSQL asks for a clone: what is not provably absent stops it")
+	cmd.Flags().UintSliceVar(&timelines, "timelines", nil, "timelines that may be fetched from, such as 1,2 (default all)")
+	return cmd
+}
+
+// answer ends a request: the reason for the log of the server, the code for
+// its process that waits.
+func answer(verb string, clone bool, err error, cmd *cobra.Command) error {
+	if err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "zreconcile wal %s: %v\n", verb, err)
+	}
+	return report(wal.ExitCode(err, clone))
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/zreconcile/zreconcile/reconcile"
+	"github.com/zreconcile/zreconcile/spec"
+)
+
+type watchOptions struct{ lockTimeout time.Duration }
+
+func newWatch(p *program) *cobra.Command {
+	var o watchOptions
+	cmd := &cobra.Command{
+		Use:   "watch",
+		Short: "Stay, and keep the host as the site file says",
+		Long: `Applies at start, when the file changes, at each due moment, on drift and on
+SIGHUP. A broken file is reported, and the last good one stays in force. SIGTERM
+ends it and leaves the standby and the restores running. Under systemd it is a
+service of Type=notify. With -o json it writes one plan a line. Needs root.
+
+` + exitHelp,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runWatch(cmd.Context(), p, o) },
+	}
+	addLockTimeout(cmd, &o.lockTimeout)
+	return cmd
+}
+
+func runWatch(ctx context.Context, p *program, o watchOptions) error {
+	if err := p.needRoot("watch"); err != nil {
+		return err
+	}
+	path, err := p.siteFile()
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	go p.pingWatchdog(ctx)
+
+	watched := &watchedSite{path: path, load: p.loadSite}
+	err = p.newHost().Watch(ctx, reconcile.WatchOptions{
+		Load:        watched.reload,
+		Paths:       watched.paths,
+		LockTimeout: o.lockTimeout,
+		Notify:      notifySystemd,
+		OnPlan:      p.tellPlan,
+		Reload:      reload,
+	})
+	if ctx.Err() != nil {
+		_ = notifySystemd(daemon.SdNotifyStopping)
+		return nil // SIGTERM is how watch is meant to end
+	}
+	return err
+}
+
+// watchedSite is the site file of a watch, and what else its site depends on.
+type watchedSite struct {
+	path string
+	load func(path string) (*spec.Site, error)
+	last *spec.Site // the last good one
+}
+
+func (w *watchedSite) reload() (*spec.Site, error) {
+	site, err := w.load(w.path)
+	if err == nil {
+		w.last = site
+	}
+	return site, err
+}
+
+// paths are the files and folders whose change may change the site: the file,
+// what it is a link to, the folders of both, which see a rename or a swapped
+// link, site.d, and the files that the site names.
+func (w *watchedSite) paths() []string {
+	files := []string{w.path}
+	if w.last != nil {
+		files = append(files, w.last.Files...)
+		if s := w.last.Standby; s != nil && s.Primary.PasswordFrom.File != "" {
+			files = append(files, s.Primary.PasswordFrom.File)
+		}
+	}
+	paths := []string{filepath.Join(filepath.Dir(w.path), "site.d")}
+	for _, file := range files {
+		paths = append(paths, file, filepath.Dir(file))
+		if target, err := filepath.EvalSymlinks(file); err == nil && target != file {
+			paths = append(paths, target, filepath.Dir(target))
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// tellPlan tells of one round of the watch: a line of JSON for programs, log
+// lines for a person.
+func (p *program) tellPlan(plan reconcile.Plan) {
+	p.progress.finish()
+	if p.json() {
+		if err := json.NewEncoder(p.stdout).Encode(plan); err != nil {
+			p.log.Error("writing the plan", "error", err)
+		}
+		return
+	}
+	for _, c := range plan.Changes {
+		attrs := []any{"kind", c.Kind, "name", c.Name, "action", string(c.Action), "why", because(c)}
+		switch outcome(c) {
+		case string(reconcile.Done):
+			p.log.Info("done", attrs...)
+		case string(reconcile.Failed):
+			p.log.Error("failed", append(attrs, "error", c.Error)...)
+		case "blocked":
+			p.log.Warn("blocked", append(attrs, "mend", c.Mend)...)
+		default:
+			p.log.Warn("skipped", append(attrs, "error", c.Error)...)
+		}
+	}
+	for _, failure := range plan.Failures {
+		p.log.Error(failure)
+	}
+}
+
+// notifySystemd passes a state on to systemd (sd_notify(3)); elsewhere it does
+// nothing. RELOADING=1 must carry the time for Type=notify-reload.
+func notifySystemd(state string) error {
+	if strings.Contains(state, daemon.SdNotifyReloading) && !strings.Contains(state, "MONOTONIC_USEC=") {
+		var now unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+			return fmt.Errorf("reading the monotonic clock: %w", err)
+		}
+		state += fmt.Sprintf("\nMONOTONIC_USEC=%d", now.Nano()/1000)
+	}
+	_, err := daemon.SdNotify(false, state)
+	return err
+}
+
+// pingWatchdog tells systemd twice in each WatchdogSec that we are alive
+// (sd_watchdog_enabled(3)), a base backup of hours included.
+func (p *program) pingWatchdog(ctx context.Context) {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every <= 0 {
+		return
+	}
+	tick := time.NewTicker(every / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := notifySystemd(daemon.SdNotifyWatchdog); err != nil {
+				p.log.Warn("the watchdog of systemd could not be reached", "error", err)
+			}
+		}
+	}
+}
