@@ -1,0 +1,196 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zreconcile/zreconcile/e2e/primary"
+)
+
+// Exit codes of the contract.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitPending = 2
+	exitInvalid = 3
+	exitRefused = 4
+)
+
+// patience bounds one run of the program, and each wait for something that
+// happens by itself. A run that takes this long hangs.
+const patience = 3 * time.Minute
+
+// result is what one run of the program left.
+type result struct {
+	Args   []string
+	Stdout string
+	Stderr string
+	Code   int
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("zreconcile %s: exit %d\n--- stdout\n%s--- stderr\n%s", strings.Join(r.Args, " "), r.Code, r.Stdout, r.Stderr)
+}
+
+// zreconcile runs the program as root; zreconcileAs as somebody else.
+func zreconcile(t *testing.T, args ...string) result {
+	t.Helper()
+	return zreconcileAs(t, "root", args...)
+}
+
+func zreconcileAs(t *testing.T, name string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "NO_COLOR=1"}
+	if name != "root" {
+		credential, err := primary.Credential(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = 10 * time.Second // a server that held our pipes open is a fault of its own
+	err := cmd.Run()
+	r := result{Args: args, Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%v: %v", r, err)
+	}
+	return r
+}
+
+// exits fails the test unless the run ended with one of the codes.
+func (r result) exits(t *testing.T, codes ...int) result {
+	t.Helper()
+	for _, c := range codes {
+		if r.Code == c {
+			return r
+		}
+	}
+	t.Fatalf("want exit %v of %v", codes, r)
+	return r
+}
+
+// says fails the test unless each text stands in what was printed.
+func (r result) says(t *testing.T, texts ...string) result {
+	t.Helper()
+	all := strings.ToLower(r.Stdout + r.Stderr)
+	for _, text := range texts {
+		if !strings.Contains(all, strings.ToLower(text)) {
+			t.Errorf("%q is not said by %v", text, r)
+		}
+	}
+	return r
+}
+
+// planJSON is `plan -o json` and `apply -o json`, as the contract words them.
+type planJSON struct {
+	Format    int
+	Site      string
+	Converged *bool
+	Changes   []changeJSON
+	Summary   map[string]int
+	Next      *time.Time
+}
+
+type changeJSON struct {
+	Kind, Name, Action, Why string
+	Line                    int
+	Attrs                   []struct{ Name, Before, After string }
+	Result, Error           string
+}
+
+// changes lists what differs as "action kind/name".
+func (p planJSON) changes() []string {
+	list := []string{}
+	for _, c := range p.Changes {
+		list = append(list, c.Action+" "+c.Kind+"/"+c.Name)
+	}
+	return list
+}
+
+// has says whether a change of that action and kind is in the plan.
+func (p planJSON) has(action, kind string) bool {
+	for _, c := range p.Changes {
+		if c.Action == action && c.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+func (r result) plan(t *testing.T) planJSON {
+	t.Helper()
+	var p planJSON
+	r.decode(t, &p)
+	if p.Format != 1 || p.Changes == nil || p.Summary == nil || p.Converged == nil {
+		t.Fatalf("a part of the plan is missing in %v", r)
+	}
+	count := map[string]int{}
+	for _, c := range p.Changes {
+		count[c.Action]++
+		if c.Why == "" {
+			t.Errorf("%s %s/%s says no why", c.Action, c.Kind, c.Name)
+		}
+	}
+	for _, action := range []string{"create", "update", "replace", "delete", "start", "stop", "block"} {
+		if n, ok := p.Summary[action]; !ok || n != count[action] {
+			t.Errorf("the summary says %d of %s, the changes are %d", n, action, count[action])
+		}
+	}
+	return p
+}
+
+// statusJSON is the part of `status -o json` that the tests read.
+type statusJSON struct {
+	Format  int
+	Site    string
+	Standby struct {
+		Running          bool
+		SystemIdentifier string
+		Timeline         int
+		ReceivedLSN      string
+		ReplayedLSN      string
+		LagBytes         *int64
+		PendingRestart   []string
+	}
+	Archive struct {
+		Segments int
+		Gaps     []json.RawMessage
+	}
+	Snapshots []struct {
+		Name, GUID, RedoLSN string
+		TakenAt             time.Time
+		KeptBy              []string
+	}
+	Windows  []struct{ From, To time.Time }
+	Restores []struct {
+		Name, State, Snapshot, Connect string
+		Port                           int
+		Reached                        *struct {
+			LSN  string
+			Time *time.Time
+		}
+	}
+}
+
+func (r result) decode(t *testing.T, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(r.Stdout), into); err != nil {
+		t.Fatalf("stdout is not JSON alone: %v: %v", err, r)
+	}
+}

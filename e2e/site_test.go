@@ -1,0 +1,194 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+
+	"github.com/zreconcile/zreconcile/e2e/primary"
+)
+
+// site is a host to be: a spec on a sparse file and short paths of its own
+// (a socket's path holds 107 bytes). Tests change its fields and write it anew.
+type site struct {
+	Dir       string // everything that is not on the pool
+	Name      string // the site's, and the pool's
+	Vdev      string
+	DataMount string
+	WALMount  string
+	Primary   *primary.Primary
+
+	Port, RestorePort int
+	Password          string // in the password file
+	User              string
+	SSLMode           string
+	BinDir            string
+	Set               map[string]string // standby.conf.set
+	DataProperties    string            // more properties of the data dataset, flow style
+	PoolMore          string            // more lines of pool:, indented by two
+	Retention         string
+	Restores          string // the list, indented by two; "" is none
+}
+
+var siteTemplate = template.Must(template.New("site").Funcs(template.FuncMap{"quote": yamlQuote}).Parse(`version: 1
+site: {{.Name}}
+timezone: Asia/Shanghai
+pool:
+  name: {{.Name}}
+  vdevs:
+    - devices: [{{.Vdev}}]
+  rootProperties: {canmount: off}
+{{.PoolMore -}}
+datasets:
+  - name: data
+    properties: {mountpoint: {{.DataMount}}, recordsize: 8K, atime: off, primarycache: metadata, secondarycache: none, logbias: throughput{{.DataProperties}}}
+  - name: wal
+    properties: {mountpoint: {{.WALMount}}, recordsize: 8K, atime: off, compression: on}
+standby:
+  dataDir: {{.DataDir}}
+  port: {{.Port}}
+  socketDir: {{.Dir}}/s
+  supervisor: process
+{{- if .BinDir}}
+  binDir: {{.BinDir}}
+{{- end}}
+  primary:
+    host: 127.0.0.1
+    port: {{.Primary.Port}}
+    user: {{.User}}
+    passwordFrom: {file: {{.Dir}}/password}
+    sslmode: {{.SSLMode}}
+{{- if .Primary.Tablespace}}
+  tablespaces: {{"{"}}{{.Primary.Tablespace}}: {{.DataMount}}/ts{{"}"}}
+{{- end}}
+  conf:
+    set:
+{{- range $name, $value := .Set}}
+      {{$name}}: {{quote $value}}
+{{- end}}
+    disable: [ssl_key_file, ssl_cert_file, ssl, huge_pages, "rds*", "pg_pathman.*", "zhparser.*", "auto_explain.*"]
+archive:
+  dir: {{.WALMount}}/archive
+snapshots:
+  schedule: "0 0 1 1 *" # no moment of it falls into a test
+  retention: {{.Retention}}
+restoreDefaults:
+  conf: {set: {shared_buffers: 16MB}}
+  grace: 0s
+{{- if .Restores}}
+restores:
+{{.Restores}}
+{{- end}}
+`))
+
+// newSite writes the spec of a bare host; whatever comes of it is removed
+// after the test, servers first.
+func newSite(t *testing.T, p *primary.Primary) *site {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "zr")
+	must(t, err)
+	must(t, os.Chmod(dir, 0o755))
+	s := &site{
+		Dir: dir, Name: "zrt" + filepath.Base(dir)[2:], Primary: p,
+		Vdev: filepath.Join(dir, "disk"), DataMount: filepath.Join(dir, "data"), WALMount: filepath.Join(dir, "wal"),
+		Port: freePort(t), RestorePort: freePort(t), Password: p.Password, User: p.User, SSLMode: "prefer",
+		Set:       map[string]string{"shared_buffers": "16MB", "work_mem": "5MB", "fsync": "off"},
+		Retention: "{last: 4, hourly: 24}",
+	}
+	if p.Kind == primary.Debian {
+		s.SSLMode = "require"
+	}
+	t.Cleanup(func() { s.remove(t) })
+	sparseFile(t, s.Vdev)
+	s.write(t)
+	return s
+}
+
+// DataDir is the standby's.
+func (s *site) DataDir() string { return filepath.Join(s.DataMount, "pgdata") }
+
+// File is the spec's path.
+func (s *site) File() string { return filepath.Join(s.Dir, "site.yaml") }
+
+// write brings the fields to the disk.
+func (s *site) write(t *testing.T) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(s.Dir, "password"), []byte(s.Password), 0o600))
+	f, err := os.Create(s.File())
+	must(t, err)
+	defer f.Close()
+	must(t, siteTemplate.Execute(f, s))
+}
+
+// run runs a command of the program on this site.
+func (s *site) run(t *testing.T, command string, args ...string) result {
+	t.Helper()
+	return zreconcile(t, append([]string{command, "-f", s.File()}, args...)...)
+}
+
+// plan is `plan -o json --detailed-exitcode`.
+func (s *site) plan(t *testing.T) result {
+	t.Helper()
+	return s.run(t, "plan", "-o", "json", "--detailed-exitcode")
+}
+
+// apply is `apply -o json`.
+func (s *site) apply(t *testing.T) result {
+	t.Helper()
+	return s.run(t, "apply", "-o", "json")
+}
+
+// converges applies and proves that nothing is left to do.
+func (s *site) converges(t *testing.T) {
+	t.Helper()
+	s.apply(t).exits(t, exitDone)
+	s.isConverged(t)
+}
+
+func (s *site) isConverged(t *testing.T) {
+	t.Helper()
+	r := s.plan(t)
+	if p := r.exits(t, exitDone, exitPending).plan(t); len(p.Changes) != 0 || !*p.Converged || r.Code != exitDone {
+		t.Fatalf("not converged: %v", r)
+	}
+}
+
+func (s *site) status(t *testing.T) statusJSON {
+	t.Helper()
+	var st statusJSON
+	s.run(t, "status", "-o", "json").exits(t, exitDone).decode(t, &st)
+	return st
+}
+
+func yamlQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	port, err := primary.FreePort()
+	must(t, err)
+	return port
+}
+
+// sparseFile makes a vdev.
+func sparseFile(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	defer f.Close()
+	must(t, f.Truncate(1<<30))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restoreTo is one entry of restores.
+func (s *site) restoreTo(name, target string) string {
+	return fmt.Sprintf("  - name: %s\n    target: {%s}\n    port: %d\n", name, target, s.RestorePort)
+}
