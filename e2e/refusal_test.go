@@ -57,7 +57,7 @@ func TestBasebackupRefusals(t *testing.T) {
 			command(t, "zfs", "set", "canmount=noauto", s.Name+"/wal")
 			command(t, "zfs", "unmount", s.Name+"/wal")
 			t.Cleanup(func() {
-				command(t, "zfs", "inherit", "canmount", s.Name+"/wal")
+				command(t, "zfs", "set", "canmount=on", s.Name+"/wal")
 				_, _ = tryCommand("zfs", "mount", s.Name+"/wal")
 			})
 		}, exitRefused, []string{"mounted", s.Name + "/wal"}},
@@ -65,7 +65,7 @@ func TestBasebackupRefusals(t *testing.T) {
 			command(t, "zfs", "set", "canmount=noauto", s.Name+"/data")
 			command(t, "zfs", "unmount", s.Name+"/data")
 			t.Cleanup(func() {
-				command(t, "zfs", "inherit", "canmount", s.Name+"/data")
+				command(t, "zfs", "set", "canmount=on", s.Name+"/data")
 				_, _ = tryCommand("zfs", "mount", s.Name+"/data")
 			})
 		}, exitRefused, []string{"mounted", s.Name + "/data"}},
