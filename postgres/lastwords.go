@@ -138,9 +138,10 @@ func newestSince(dir string, t time.Time) string {
 	return newest
 }
 
-// tells matches the severities that explain a failed start, with what follows
-// them (PostgreSQL documentation, "Message Severity Levels").
-var tells = regexp.MustCompile(`\b(FATAL|PANIC|ERROR|HINT|DETAIL)\b|could not|terminated by signal`)
+// tells matches what explains a failed start: the severities, with what follows
+// them (PostgreSQL documentation, "Message Severity Levels"), and what a
+// configuration file is blamed for at severity LOG.
+var tells = regexp.MustCompile(`\b(FATAL|PANIC|ERROR|HINT|DETAIL)\b|could not|terminated by signal|unrecognized configuration parameter|invalid value for parameter|syntax error in file`)
 
 // refusedLogin are the server's answers to those who ask before it is ready:
 // they explain nothing.
