@@ -1,0 +1,184 @@
+package wal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Inventory is what a directory of WAL holds, by name; the files are not opened.
+type Inventory struct {
+	Segments  []SegmentFile // by timeline and number
+	Histories []string      // never removed (pitfall 22)
+	Partials  []string
+	Others    []string // base backup notes, left-over temporary files, checksums of files that are gone, strangers
+	size      int64
+	paths     []Path // of the timelines whose history is there
+}
+
+// SegmentFile is the file of a complete segment.
+type SegmentFile struct {
+	Segment
+	Size    int64 // bytes; other than the segment size it is damaged
+	ModTime time.Time
+}
+
+// Range is a run of segments of one timeline, both ends included.
+type Range struct {
+	Timeline Timeline
+	From, To Segment
+}
+
+// List reads a directory of segments of a size. A directory that cannot be read
+// is an error, never an empty inventory (pitfall 51).
+func List(dir string, size int64) (Inventory, error) {
+	if !ValidSegmentSize(size) {
+		return Inventory{}, fmt.Errorf("%d bytes is no size of WAL segments", size)
+	}
+	names, err := readNames(dir)
+	if err != nil {
+		return Inventory{}, err
+	}
+	inv := Inventory{size: size}
+	for _, name := range names {
+		if err := inv.add(dir, name, names); err != nil {
+			return Inventory{}, err
+		}
+	}
+	slices.SortFunc(inv.Segments, func(a, b SegmentFile) int { return compareSegments(a.Segment, b.Segment) })
+	return inv, nil
+}
+
+func (inv *Inventory) add(dir, name string, names []string) error {
+	seg, isSegment := ParseSegment(name, inv.size)
+	switch kind := Classify(name); {
+	case isSegment:
+		info, err := os.Stat(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // recycled or removed since the directory was read
+		}
+		if err != nil {
+			return err
+		}
+		inv.Segments = append(inv.Segments, SegmentFile{seg, info.Size(), info.ModTime()})
+	case kind == KindHistory:
+		inv.Histories = append(inv.Histories, name)
+		return inv.addPath(dir, name)
+	case kind == KindPartial:
+		inv.Partials = append(inv.Partials, name)
+	case kind == KindChecksum && contains(names, strings.TrimSuffix(name, checksumSuffix)):
+	default:
+		inv.Others = append(inv.Others, name)
+	}
+	return nil
+}
+
+// addPath reads a history file for what Gaps needs of it. A broken one is no
+// reason to know nothing: its timeline then stands alone.
+func (inv *Inventory) addPath(dir, name string) error {
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return err
+	}
+	tli, ok := ParseHistoryName(name)
+	history, err := ParseHistory(b)
+	if ok && err == nil && len(history) > 0 {
+		inv.paths = append(inv.paths, PathOf(tli, history))
+	}
+	return nil
+}
+
+// Ranges lists the runs of segments without a hole.
+func (inv Inventory) Ranges() []Range {
+	var runs []Range
+	for _, s := range inv.Segments {
+		if n := len(runs); n > 0 && runs[n-1].To.Timeline == s.Timeline && runs[n-1].To.Number+1 == s.Number {
+			runs[n-1].To = s.Segment
+			continue
+		}
+		runs = append(runs, Range{s.Timeline, s.Segment, s.Segment})
+	}
+	return runs
+}
+
+// Gaps lists the missing segments: holes within each timeline, and, where the
+// history file of a timeline is there, those between its parent's last segment
+// and its own first.
+func (inv Inventory) Gaps() []Range {
+	var gaps []Range
+	runs := inv.Ranges()
+	for i, run := range runs {
+		if i > 0 && runs[i-1].Timeline == run.Timeline {
+			gaps = append(gaps, hole(run.Timeline, runs[i-1].To.Number+1, run.From.Number-1))
+		}
+	}
+	for _, path := range inv.paths {
+		gaps = append(gaps, inv.gapsAtSwitch(path)...)
+	}
+	slices.SortFunc(gaps, func(a, b Range) int { return compareSegments(a.From, b.From) })
+	return slices.Compact(gaps)
+}
+
+// gapsAtSwitch lists what is missing on both sides of the last switch of a
+// path: the parent up to the segment before the switch, whose beginning the new
+// timeline's file holds, and the new timeline from the switch on.
+func (inv Inventory) gapsAtSwitch(path Path) []Range {
+	parent, child := path[len(path)-2], path[len(path)-1]
+	_, last, ok := inv.extent(parent.Timeline)
+	first, _, okChild := inv.extent(child.Timeline)
+	if !ok || !okChild {
+		return nil
+	}
+	var gaps []Range
+	at := SegmentAt(child.Timeline, child.From, inv.size).Number
+	if last+1 < at {
+		gaps = append(gaps, hole(parent.Timeline, last+1, at-1))
+	}
+	if first > at {
+		gaps = append(gaps, hole(child.Timeline, at, first-1))
+	}
+	return gaps
+}
+
+// extent is the first and last segment number of a timeline.
+func (inv Inventory) extent(tli Timeline) (first, last uint64, ok bool) {
+	for _, s := range inv.Segments {
+		if s.Timeline == tli {
+			if !ok {
+				first = s.Number
+			}
+			last, ok = s.Number, true
+		}
+	}
+	return first, last, ok
+}
+
+func hole(tli Timeline, from, to uint64) Range {
+	return Range{tli, Segment{tli, from}, Segment{tli, to}}
+}
+
+func contains(sorted []string, name string) bool {
+	_, found := slices.BinarySearch(sorted, name)
+	return found
+}
+
+func compareSegments(a, b Segment) int {
+	return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.Number, b.Number))
+}
+
+func readNames(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
