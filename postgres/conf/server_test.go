@@ -21,8 +21,10 @@ func localServer(t *testing.T) Server {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	more, _ := filepath.Glob("/usr/pgsql-*/bin/postgres")
 	found = append(found, more...)
-	if path, err := exec.LookPath("postgres"); err == nil {
-		found = append(found, path)
+	if path, err := exec.LookPath("postgres"); err == nil && len(found) == 0 {
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			found = append(found, path)
+		}
 	}
 	if len(found) == 0 {
 		t.Fatal("no PostgreSQL server on this machine: install postgresql")

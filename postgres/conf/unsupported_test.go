@@ -82,6 +82,23 @@ func TestMissingLibraries(t *testing.T) {
 	}
 }
 
+// A folder of PATH may link to the server alone, beside a lib of its own.
+func TestMissingLibrariesFollowsALinkedServer(t *testing.T) {
+	root, s := t.TempDir(), localServer(t)
+	for _, dir := range []string{"bin", "lib"} {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(s.BinDir, "postgres"), filepath.Join(root, "bin", "postgres")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Server{BinDir: filepath.Join(root, "bin")}.MissingLibraries(context.Background(), []string{"auto_explain"})
+	if err != nil || len(got) != 0 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
 func TestMissingLibrariesWithoutPgConfig(t *testing.T) {
 	root := t.TempDir()
 	s := Server{BinDir: filepath.Join(root, "bin")}
