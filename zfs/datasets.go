@@ -2,6 +2,8 @@ package zfs
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 )
 
@@ -95,14 +97,33 @@ func (c *Client) checkGUID(ctx context.Context, name, guid string) error {
 	return nil
 }
 
-// RenameDataset renames a dataset within its pool. Busy is tried again, as after a create.
+// RenameDataset renames a dataset within its pool. Busy is tried again, as after a create. zfs-fuse renames
+// nothing that is mounted: there the dataset is unmounted for the moment.
 func (c *Client) RenameDataset(ctx context.Context, from, to string) error {
 	for _, name := range []string{from, to} {
 		if err := ValidDataset(name); err != nil {
 			return err
 		}
 	}
-	return c.whileBusy(ctx, from, func() error { return c.change(ctx, from, "zfs", "rename", from, to) })
+	rename := func() error { return c.change(ctx, from, "zfs", "rename", from, to) }
+	err := rename()
+	if !errors.Is(err, ErrBusy) {
+		return err
+	}
+	mounts, mountsErr := Mounts()
+	if mountsErr != nil {
+		return errors.Join(err, mountsErr)
+	}
+	if !slices.ContainsFunc(mounts, func(m Mount) bool { return m.IsZFS() && m.Source == from }) {
+		return c.whileBusy(ctx, from, rename)
+	}
+	if err := c.Unmount(ctx, from); err != nil {
+		return err
+	}
+	if err := c.whileBusy(ctx, from, rename); err != nil {
+		return errors.Join(err, c.Mount(ctx, from))
+	}
+	return c.Mount(ctx, to)
 }
 
 // Mount mounts a dataset at its mountpoint.

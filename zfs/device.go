@@ -25,7 +25,7 @@ const (
 	Filesystem     ContentKind = "filesystem" // or swap space, a RAID or LVM member: any signature
 	PartitionTable ContentKind = "partition table"
 	InUse          ContentKind = "in use" // mounted, swapped to, or part of a larger device
-	HasLabel       ContentKind = "ZFS label"
+	Label          ContentKind = "ZFS label"
 )
 
 // Content is what Probe found.
@@ -74,7 +74,7 @@ func Probe(ctx context.Context, run func(*exec.Cmd) error, device string) (Conte
 	return signature(ctx, run, device)
 }
 
-func labelOf(device string) (*Label, error) {
+func labelOf(device string) (*VdevLabel, error) {
 	f, err := os.Open(device)
 	if err != nil {
 		return nil, fmt.Errorf("probe %s: %w", device, err)
@@ -91,7 +91,7 @@ func labelOf(device string) (*Label, error) {
 	return label, nil
 }
 
-func (l Label) content(part, device string) Content {
+func (l VdevLabel) content(part, device string) Content {
 	detail := "a ZFS device, " + l.State
 	if l.PoolName != "" {
 		detail = fmt.Sprintf("pool %q (guid %s), %s", l.PoolName, l.PoolGUID, l.State)
@@ -102,7 +102,7 @@ func (l Label) content(part, device string) Content {
 	if part != device {
 		detail += ", on " + part
 	}
-	return Content{Kind: HasLabel, Detail: detail, PoolName: l.PoolName, PoolGUID: l.PoolGUID, PoolState: l.State}
+	return Content{Kind: Label, Detail: detail, PoolName: l.PoolName, PoolGUID: l.PoolGUID, PoolState: l.State}
 }
 
 // partitions lists the partitions that the kernel knows of a disk.
@@ -197,7 +197,7 @@ func signature(ctx context.Context, run func(*exec.Cmd) error, device string) (C
 	}
 	switch {
 	case found["TYPE"] == "zfs_member":
-		return Content{Kind: HasLabel, Detail: "a ZFS device, by its uberblocks", PoolName: found["LABEL"], PoolGUID: found["UUID"]}, nil
+		return Content{Kind: Label, Detail: "a ZFS device, by its uberblocks", PoolName: found["LABEL"], PoolGUID: found["UUID"]}, nil
 	case found["TYPE"] != "":
 		return Content{Kind: Filesystem, Detail: found["TYPE"]}, nil
 	case found["PTTYPE"] != "":
@@ -244,7 +244,7 @@ func wholeDisk(path string) string {
 		if endsInDigit.MatchString(m[1]) && numbered {
 			return m[1]
 		}
-		return ""
+		return m[1] + "p" // sdp1
 	}
 	if numbered || endsInDigit.MatchString(m[1]) || filepath.Dir(m[1]) != "/dev" {
 		return "" // sda11, nvme0n1: no first partition

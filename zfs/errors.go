@@ -88,7 +88,7 @@ func refusal(kind Kind, target, format string, args ...any) *Error {
 
 func newError(ctx context.Context, err error, argv []string, target, stderr string) *Error {
 	e := &Error{Kind: classify(stderr), Command: argv, Target: target, Stderr: strings.TrimSpace(stderr), ExitCode: -1, cause: err}
-	var exit *exec.ExitError
+	var exit interface{ ExitCode() int } // *exec.ExitError, or that of a decorator
 	if errors.As(err, &exit) {
 		e.ExitCode = exit.ExitCode()
 	}

@@ -163,57 +163,65 @@ func (c *Client) readListings(ctx context.Context, inv *Inventory, types bool, q
 	inv.Datasets, inv.Snapshots = nil, nil
 	inv.Unsupported = unique(slices.Concat(missing, missingToo))
 	slices.Sort(inv.Unsupported)
+	emit := inv.adder(q)
 	if !types {
-		return c.readProperties(ctx, inv, unique(slices.Concat(forDatasets, forSnapshots)), "")
+		return c.readProperties(ctx, inv, unique(slices.Concat(forDatasets, forSnapshots)), "", emit)
 	}
-	if err := c.readProperties(ctx, inv, forDatasets, "filesystem,volume"); err != nil {
+	if err := c.readProperties(ctx, inv, forDatasets, "filesystem,volume", emit); err != nil {
 		return err
 	}
-	return c.readProperties(ctx, inv, forSnapshots, "snapshot")
+	return c.readProperties(ctx, inv, forSnapshots, "snapshot", emit)
 }
 
 // readProperties runs one recursive zfs get. None of the columns makes OpenZFS open the snapshot's file
 // system, as all, version or utf8only would (a six-hundredfold slowness).
-func (c *Client) readProperties(ctx context.Context, inv *Inventory, properties []string, types string) error {
+func (c *Client) readProperties(ctx context.Context, inv *Inventory, properties []string, types string, emit func(string, map[string]Value) error) error {
 	argv := []string{"zfs", "get", "-Hp", "-r", "-o", "name,property,value,source"}
 	if types != "" {
 		argv = append(argv, "-t", types)
 	}
 	argv = append(argv, strings.Join(properties, ","), inv.Pool.Name)
-	reader := newPropertyReader(inv.Pool.Name, properties, inv.add)
+	reader := newPropertyReader(inv.Pool.Name, properties, emit)
 	if err := c.stream(ctx, listDeadline, reader, inv.Pool.Name, argv...); err != nil {
 		return err
 	}
 	return reader.Close()
 }
 
-// add takes one dataset or snapshot of a listing.
-func (i *Inventory) add(name string, values map[string]Value) error {
-	kind := take(values, "type")
-	guid := take(values, "guid")
-	if kind == "bookmark" {
-		return nil
-	}
-	if guid == "" || kind == "" {
-		return fmt.Errorf("zfs get showed %s without type or guid", name)
-	}
-	n := numbers{name: name, values: values}
-	if dataset, short, ok := strings.Cut(name, "@"); ok {
-		i.Snapshots = append(i.Snapshots, Snapshot{
-			Dataset: dataset, Name: short, GUID: guid,
-			CreateTXG: uint64(n.take("createtxg")), Creation: time.Unix(n.take("creation"), 0).UTC(),
-			UserRefs: int(n.take("userrefs")), Used: n.take("used"), Properties: values,
+// adder takes the datasets and snapshots of a listing, with the properties that the query names.
+func (i *Inventory) adder(q Query) func(string, map[string]Value) error {
+	return func(name string, values map[string]Value) error {
+		if values["type"].Value == "" || values["guid"].Value == "" {
+			return fmt.Errorf("zfs get showed %s without type or guid", name)
+		}
+		n := numbers{name: name, values: values}
+		if dataset, short, ok := strings.Cut(name, "@"); ok {
+			i.Snapshots = append(i.Snapshots, Snapshot{
+				Dataset: dataset, Name: short, GUID: values["guid"].Value,
+				CreateTXG: uint64(n.read("createtxg")), Creation: time.Unix(n.read("creation"), 0).UTC(),
+				UserRefs: int(n.read("userrefs")), Used: n.read("used"), Properties: only(values, q.SnapshotProperties),
+			})
+			return n.err
+		}
+		i.Datasets = append(i.Datasets, Dataset{
+			Name: name, Type: values["type"].Value, GUID: values["guid"].Value,
+			Origin: values["origin"].Value, Mountpoint: values["mountpoint"].Value, Mounted: values["mounted"].Value == "yes",
+			Used: n.read("used"), Available: n.read("available"), Referenced: n.read("referenced"),
+			Properties: only(values, q.DatasetProperties),
 		})
 		return n.err
 	}
-	d := Dataset{
-		Name: name, Type: kind, GUID: guid, Origin: take(values, "origin"),
-		Mounted: take(values, "mounted") == "yes",
-		Used:    n.take("used"), Available: n.take("available"), Referenced: n.take("referenced"), Properties: values,
+}
+
+// only returns those of the named properties that are there.
+func only(values map[string]Value, names []string) map[string]Value {
+	kept := make(map[string]Value, len(names))
+	for _, name := range names {
+		if v, ok := values[name]; ok {
+			kept[name] = v
+		}
 	}
-	d.Mountpoint = values["mountpoint"].Value // stays among the properties: it can be set
-	i.Datasets = append(i.Datasets, d)
-	return n.err
+	return kept
 }
 
 // settle sorts, and counts the clones of each snapshot by the origins of the datasets: numclones is not
@@ -237,13 +245,6 @@ func (i *Inventory) settle() {
 	}
 }
 
-// take removes a property that has a field of its own.
-func take(values map[string]Value, property string) string {
-	v := values[property].Value
-	delete(values, property)
-	return v
-}
-
 // numbers reads numeric properties and remembers the first that is none.
 type numbers struct {
 	name   string
@@ -251,8 +252,8 @@ type numbers struct {
 	err    error
 }
 
-func (n *numbers) take(property string) int64 {
-	text := take(n.values, property)
+func (n *numbers) read(property string) int64 {
+	text := n.values[property].Value
 	if text == "" {
 		return 0 // not a property of this type
 	}

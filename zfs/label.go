@@ -17,8 +17,8 @@ const (
 	pairsSize   = 112<<10 - 40 // the last 40 bytes are a checksum
 )
 
-// Label is what a device says of the pool that it belongs to.
-type Label struct {
+// VdevLabel is what a device says of the pool that it belongs to.
+type VdevLabel struct {
 	PoolName, PoolGUID string // empty on spares and cache devices, whose labels name no pool
 	HostName           string // the host that had the pool last
 	State              string // active, exported, destroyed, spare, l2cache
@@ -30,8 +30,8 @@ var labelStates = map[uint64]string{0: "active", 1: "exported", 2: "destroyed", 
 
 // ReadLabel reads the newest readable copy of a device's label. It returns nil when none of the four
 // places holds one; reading that fails is an error, since then nobody knows.
-func ReadLabel(device io.ReaderAt, size int64) (*Label, error) {
-	var best *Label
+func ReadLabel(device io.ReaderAt, size int64) (*VdevLabel, error) {
+	var best *VdevLabel
 	buf := make([]byte, pairsSize)
 	for i := range labelCount {
 		at, ok := labelOffset(size, i)
@@ -63,12 +63,12 @@ func labelOffset(size int64, i int) (int64, bool) {
 }
 
 // parseLabel reads the pairs that it needs and steps over the others.
-func parseLabel(pairs []byte) (Label, bool) {
+func parseLabel(pairs []byte) (VdevLabel, bool) {
 	p := pairList{rest: pairs}
 	if !p.header() {
-		return Label{}, false
+		return VdevLabel{}, false
 	}
-	var label Label
+	var label VdevLabel
 	known := false
 	for {
 		name, kind, data, ok := p.next()

@@ -78,7 +78,7 @@ func (c *Client) poolProperties(ctx context.Context, name string) (*Pool, error)
 			return parsePoolLines(name, out)
 		}
 		var failed *Error
-		if !errors.As(err, &failed) || !strings.Contains(failed.Stderr, "invalid option") {
+		if !errors.As(err, &failed) || !refusesFlags(failed.Stderr) {
 			return nil, err
 		}
 		c.learnPoolGet(failed.Stderr)
@@ -88,6 +88,13 @@ func (c *Client) poolProperties(ctx context.Context, name string) (*Pool, error)
 		return nil, err
 	}
 	return parsePoolTable(name, out)
+}
+
+// refusesFlags reports whether a refusal came with a usage of zpool get that has no -Hp: zfs-fuse takes the
+// flags for a property's name.
+func refusesFlags(stderr string) bool {
+	get := usageOf(stderr, "get")
+	return get != "" && !takesFlags(get, "Hp")
 }
 
 func (c *Client) learnPoolGet(usage string) {
