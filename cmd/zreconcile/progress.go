@@ -23,10 +23,11 @@ type progress struct {
 	log   *slog.Logger
 	clock func() time.Time
 
-	mu   sync.Mutex
-	step string // the step that the bar or the last line is about
-	bar  *progressbar.ProgressBar
-	said time.Time // when the last line was written
+	mu    sync.Mutex
+	step  string                   // the step that the bar or the last line is about
+	total int64                    // bytes of the step; 0 while unknown
+	bar   *progressbar.ProgressBar // nil where none stands on the screen
+	said  time.Time                // when the last line was written
 }
 
 // Write writes a log line; a bar that stands there gives way to it and is
@@ -53,27 +54,36 @@ func (p *progress) draw(at reconcile.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	step := at.Kind + " " + at.Name
-	if p.bar == nil || p.step != step {
+	if p.step != step {
 		p.end()
-		p.step, p.bar = step, newBar(p.out, step)
+		p.step, p.total = step, 0
+	} else if p.total > 0 && p.bar == nil {
+		return // its bar was full
 	}
-	if at.Total > 0 {
-		p.bar.ChangeMax64(max(at.Total, at.Done))
+	total := max(at.Total, p.total) // what is left grows under way; a bar never runs backwards
+	if p.bar == nil || p.total == 0 && total > 0 {
+		p.bar = newBar(p.out, step, total)
+	} else if total > p.total {
+		p.bar.ChangeMax64(total)
 	}
+	p.total = total
 	_ = p.bar.Set64(at.Done)
-	if at.Total > 0 && at.Done >= at.Total {
+	if p.bar.IsFinished() {
 		p.end()
 	}
 }
 
-func newBar(w io.Writer, step string) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(-1,
+// newBar is a bar up to total bytes, or a spinner for 0, while nobody knows.
+func newBar(w io.Writer, step string, total int64) *progressbar.ProgressBar {
+	if total == 0 {
+		total = -1
+	}
+	return progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetDescription(printable(step)),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowTotalBytes(true),
 		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionThrottle(200*time.Millisecond),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionUseIECUnits(true),
@@ -103,6 +113,7 @@ func (p *progress) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.end()
+	p.step = ""
 }
 
 func (p *progress) end() {

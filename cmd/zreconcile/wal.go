@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,11 +55,28 @@ their arguments: they read no site file, and need no root, no ZFS and no passwor
 	return cmd
 }
 
+// segmentSize is a flag in bytes: a power of two from 1 MiB to 1 GiB (initdb,
+// --wal-segsize).
+type segmentSize int64
+
+func (s *segmentSize) String() string { return strconv.FormatInt(int64(*s), 10) }
+func (s *segmentSize) Type() string   { return "bytes" }
+
+// Set refuses what no cluster has.
+func (s *segmentSize) Set(text string) error {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1<<20 || n > 1<<30 || n&(n-1) != 0 {
+		return errors.New("want a power of two from 1048576 to 1073741824")
+	}
+	*s = segmentSize(n)
+	return nil
+}
+
 // archiveFlags are what push and get both know about the archive.
 type archiveFlags struct {
 	dir        string
 	systemID   uint64
-	segment    int64
+	segment    segmentSize
 	dataset    string
 	mountpoint string
 }
@@ -66,13 +85,17 @@ func (a *archiveFlags) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&a.dir, "archive", "", "folder of the archive, absolute")
 	flags.Uint64Var(&a.systemID, "system-id", 0, "system identifier of the cluster (pg_controldata)")
-	flags.Int64Var(&a.segment, "segment-size", 0, "size of a WAL segment in bytes (pg_controldata)")
+	flags.Var(&a.segment, "segment-size", "size of a WAL segment in bytes (pg_controldata)")
 	flags.StringVar(&a.dataset, "dataset", "", "dataset that holds the archive; refuse when it is not mounted")
 	flags.StringVar(&a.mountpoint, "mountpoint", "", "where that dataset is mounted")
 	cmd.MarkFlagsRequiredTogether("dataset", "mountpoint")
 	for _, name := range []string{"archive", "system-id", "segment-size"} {
 		_ = cmd.MarkFlagRequired(name)
 	}
+}
+
+func (a *archiveFlags) mount() wal.Mount {
+	return wal.Mount{Dataset: a.dataset, Mountpoint: a.mountpoint}
 }
 
 func newWALPush() *cobra.Command {
@@ -87,8 +110,7 @@ the file is in the archive, and 1 otherwise: PostgreSQL tries again.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return answer("push", false, wal.Push(cmd.Context(), wal.PushRequest{
-				Path: args[0], Archive: a.dir, DataDir: dataDir, SystemIdentifier: a.systemID,
-				SegmentSize: a.segment, Dataset: a.dataset, Mountpoint: a.mountpoint,
+				Path: args[0], Archive: a.dir, DataDir: dataDir, SystemID: a.systemID, Mount: a.mount(),
 			}), cmd)
 		},
 	}
@@ -113,10 +135,13 @@ absent. Any other outcome is 255 with --clone, where it must stop recovery, and
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := wal.GetRequest{
-				Name: args[0], Dest: args[1], Archive: a.dir, Live: live, SystemIdentifier: a.systemID,
-				SegmentSize: a.segment, Clone: clone, Dataset: a.dataset, Mountpoint: a.mountpoint,
+				Name: args[0], Dest: args[1], Archive: a.dir, Live: live, SystemID: a.systemID,
+				SegmentSize: int64(a.segment), Clone: clone, Mount: a.mount(),
 			}
 			for _, t := range timelines {
+				if t == 0 || t > math.MaxUint32 {
+					return usageError{fmt.Errorf("--timelines %d: there is no such timeline", t)}
+				}
 				request.Timelines = append(request.Timelines, wal.Timeline(t))
 			}
 			return answer("get", clone, wal.Get(cmd.Context(), request), cmd)
@@ -132,7 +157,7 @@ absent. Any other outcome is 255 with --clone, where it must stop recovery, and
 // answer ends a request: the reason for the log of the server, the code for
 // its process that waits.
 func answer(verb string, clone bool, err error, cmd *cobra.Command) error {
-	if err != nil {
+	if err != nil && !errors.Is(err, wal.ErrAbsent) { // an absence is nothing to tell: servers ask for what may come
 		fmt.Fprintf(cmd.ErrOrStderr(), "zreconcile wal %s: %v\n", verb, err)
 	}
 	return report(wal.ExitCode(err, clone))

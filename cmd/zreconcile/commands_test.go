@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zreconcile/zreconcile/reconcile"
+	"github.com/zreconcile/zreconcile/spec"
+)
+
+// recorder is a host that writes down what it is asked and answers as it is told.
+type recorder struct {
+	asked   []string
+	plan    reconcile.Plan
+	status  reconcile.Status
+	err     error
+	lockErr error
+	watch   func(context.Context, reconcile.WatchOptions) error
+}
+
+func (r *recorder) ask(format string, args ...any) {
+	r.asked = append(r.asked, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Plan(_ context.Context, site *spec.Site, now time.Time, only reconcile.Only) (reconcile.Plan, error) {
+	r.ask("plan %s at %s only %v", site.Name, reconcile.FormatTime(now), only)
+	return r.plan, r.err
+}
+
+func (r *recorder) Apply(_ context.Context, site *spec.Site, now time.Time, only reconcile.Only) (reconcile.Plan, error) {
+	r.ask("apply %s at %s only %v", site.Name, reconcile.FormatTime(now), only)
+	return r.plan, r.err
+}
+
+func (r *recorder) Status(_ context.Context, site *spec.Site, now time.Time) (reconcile.Status, error) {
+	r.ask("status %s at %s", site.Name, reconcile.FormatTime(now))
+	return r.status, r.err
+}
+
+func (r *recorder) TakeSnapshot(_ context.Context, site *spec.Site, o reconcile.SnapshotOptions) (reconcile.SnapshotStatus, error) {
+	r.ask("snapshot %s label %q hold %v", site.Name, o.Label, o.Hold)
+	return reconcile.SnapshotStatus{Name: "zr-20261123T000030Z"}, r.err
+}
+
+func (r *recorder) ReleaseSnapshot(_ context.Context, site *spec.Site, name string) error {
+	r.ask("release %s %s", site.Name, name)
+	return r.err
+}
+
+func (r *recorder) Watch(ctx context.Context, o reconcile.WatchOptions) error {
+	r.ask("watch with lock timeout %s", o.LockTimeout)
+	return r.watch(ctx, o)
+}
+
+func (r *recorder) Lock(_ context.Context, site string, timeout time.Duration) (func(), error) {
+	r.ask("lock %s for %s", site, timeout)
+	return func() { r.ask("unlock") }, r.lockErr
+}
+
+const validSite = `version: 1
+site: rds-prod
+pool: {name: zp1}
+`
+
+// invoke runs a command line against a host, as root, with a valid site file.
+func invoke(t *testing.T, h host, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "site.yaml")
+	if err := os.WriteFile(file, []byte(validSite), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	p := &program{
+		stdout: stream{Writer: &out, width: defaultWidth}, stderr: stream{Writer: &errs, width: defaultWidth},
+		getenv:  func(name string) string { return map[string]string{fileVariable: file}[name] },
+		clock:   func() time.Time { return testNow },
+		newHost: func() host { return h },
+	}
+	status = exitStatus(p.execute(t.Context(), args))
+	return status, out.String(), errs.String()
+}
+
+func TestFlagsReachTheHost(t *testing.T) {
+	now := reconcile.FormatTime(testNow)
+	tests := []struct {
+		args string
+		want []string
+	}{
+		{"plan", []string{"plan rds-prod at " + now + " only []"}},
+		{"plan --at 2026-12-01T01:01:00+08:00", []string{"plan rds-prod at 2026-11-30T17:01:00.000000Z only []"}},
+		{"plan --only wal --only restore/a", []string{"plan rds-prod at " + now + " only [wal restore/a]"}},
+		{"apply", []string{"lock rds-prod for 1m0s", "apply rds-prod at " + now + " only []", "unlock"}},
+		{"apply --only conf --lock-timeout 5s", []string{"lock rds-prod for 5s", "apply rds-prod at " + now + " only [conf]", "unlock"}},
+		{"status", []string{"status rds-prod at " + now}},
+		{"snapshot", []string{"lock rds-prod for 1m0s", `snapshot rds-prod label "" hold false`, "unlock"}},
+		{"snapshot --label a --hold --lock-timeout 0s", []string{"lock rds-prod for 0s", `snapshot rds-prod label "a" hold true`, "unlock"}},
+		{"snapshot --release zr-x", []string{"lock rds-prod for 1m0s", "release rds-prod zr-x", "unlock"}},
+	}
+	for _, test := range tests {
+		t.Run(test.args, func(t *testing.T) {
+			r := &recorder{plan: reconcile.Plan{Converged: true}}
+			if status, _, stderr := invoke(t, r, strings.Fields(test.args)...); status != exitDone {
+				t.Errorf("exit status %d: %s", status, stderr)
+			}
+			if diff := cmp.Diff(test.want, r.asked); diff != "" {
+				t.Errorf("the host was asked otherwise (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCommandsExitAsTheContractSays(t *testing.T) {
+	changes := reconcile.Plan{Format: 1, Changes: []reconcile.Change{{Action: reconcile.Create, Result: reconcile.Done}}, Summary: reconcile.Summary{Create: 1}}
+	blocked := reconcile.Plan{Format: 1, Changes: []reconcile.Change{{Action: reconcile.Block}}, Summary: reconcile.Summary{Block: 1}}
+	failed := reconcile.Plan{Format: 1, Changes: []reconcile.Change{{Action: reconcile.Create, Result: reconcile.Failed}}}
+	locked := fmt.Errorf("site rds-prod: %w", reconcile.ErrLocked)
+	tests := []struct {
+		args string
+		host recorder
+		want int
+	}{
+		{"plan", recorder{plan: changes}, exitDone},
+		{"plan --detailed-exitcode", recorder{plan: changes}, exitChanges},
+		{"plan --detailed-exitcode", recorder{plan: blocked}, exitBlocked},
+		{"plan", recorder{err: errors.New("zfs list failed")}, exitFailed},
+		{"apply", recorder{plan: changes}, exitDone},
+		{"apply", recorder{plan: blocked}, exitBlocked},
+		{"apply", recorder{plan: failed}, exitFailed},
+		{"apply", recorder{lockErr: locked}, exitLocked},
+		{"snapshot", recorder{lockErr: locked}, exitLocked},
+		{"snapshot", recorder{err: errors.New("x")}, exitFailed},
+		{"status", recorder{}, exitDone},
+		{"status", recorder{status: reconcile.Status{Failures: []string{"x"}}}, exitFailed},
+		{"status", recorder{err: errors.New("x")}, exitFailed},
+	}
+	for _, test := range tests {
+		for _, output := range []string{"text", "json"} {
+			t.Run(test.args+" -o "+output, func(t *testing.T) {
+				status, stdout, stderr := invoke(t, &test.host, append(strings.Fields(test.args), "-o", output)...)
+				if status != test.want {
+					t.Errorf("exit status %d, want %d: %s", status, test.want, stderr)
+				}
+				if output == "json" && !json.Valid([]byte(stdout)) {
+					t.Errorf("stdout is not JSON: %q", stdout)
+				}
+			})
+		}
+	}
+}
+
+func TestSnapshotSaysItsName(t *testing.T) {
+	_, text, _ := invoke(t, &recorder{}, "snapshot")
+	if want := "took zr-20261123T000030Z\n"; text != want {
+		t.Errorf("got %q, want %q", text, want)
+	}
+	_, text, _ = invoke(t, &recorder{}, "snapshot", "--release", "zr-x", "-o", "json")
+	var released snapshotJSON
+	if err := json.Unmarshal([]byte(text), &released); err != nil || released.Released != "zr-x" || released.Format != 1 {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+func TestLogFlags(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		json bool
+		said bool
+	}{
+		{nil, false, true},
+		{[]string{"--log-format", "json"}, true, true},
+		{[]string{"--log-level", "error"}, false, false},
+	} {
+		r := &recorder{watch: func(_ context.Context, o reconcile.WatchOptions) error {
+			o.OnPlan(reconcile.Plan{Changes: []reconcile.Change{{Kind: "pool", Name: "zp1", Action: reconcile.Create, Result: reconcile.Done}}})
+			return nil
+		}}
+		_, stdout, stderr := invoke(t, r, append([]string{"watch"}, test.args...)...)
+		if stdout != "" {
+			t.Errorf("%v: the log went to stdout: %q", test.args, stdout)
+		}
+		if strings.Contains(stderr, "zp1") != test.said || test.said && json.Valid([]byte(stderr)) != test.json {
+			t.Errorf("%v: stderr is %q", test.args, stderr)
+		}
+	}
+}
+
+func TestWatchWritesPlansAsLinesOfJSON(t *testing.T) {
+	r := &recorder{watch: func(_ context.Context, o reconcile.WatchOptions) error {
+		o.OnPlan(reconcile.Plan{Site: "one"})
+		o.OnPlan(reconcile.Plan{Site: "two"})
+		return nil
+	}}
+	_, stdout, _ := invoke(t, r, "watch", "-o", "json")
+	if lines := strings.Split(strings.TrimSpace(stdout), "\n"); len(lines) != 2 || !json.Valid([]byte(lines[0])) {
+		t.Errorf("want two lines of JSON, got %q", stdout)
+	}
+}
+
+func TestWatchEndsWithAFailure(t *testing.T) {
+	r := &recorder{watch: func(context.Context, reconcile.WatchOptions) error { return errors.New("x") }}
+	if status, _, _ := invoke(t, r, "watch", "--lock-timeout", "7s"); status != exitFailed {
+		t.Errorf("exit status %d", status)
+	}
+	if r.asked[0] != "watch with lock timeout 7s" {
+		t.Errorf("asked %q", r.asked)
+	}
+}
+
+// The folders must be watched as well: a rename over the file or a swapped
+// link is seen there only.
+func TestWatchedPaths(t *testing.T) {
+	dir := t.TempDir()
+	real := filepath.Join(dir, "real")
+	if err := os.MkdirAll(real, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(real, "site.yaml"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "site.yaml")
+	if err := os.Symlink("real/site.yaml", link); err != nil {
+		t.Fatal(err)
+	}
+	password := filepath.Join(dir, "secret", "password")
+	w := &watchedSite{path: link, load: func(string) (*spec.Site, error) {
+		return &spec.Site{Files: []string{link}, Standby: &spec.Standby{Primary: spec.Primary{PasswordFrom: spec.PasswordFrom{File: password}}}}, nil
+	}}
+	if _, err := w.reload(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		dir, real, filepath.Join(real, "site.yaml"), filepath.Join(dir, "secret"), password,
+		filepath.Join(dir, "site.d"), link,
+	}
+	if diff := cmp.Diff(want, w.paths()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	w.load = func(string) (*spec.Site, error) { return nil, errors.New("broken") }
+	if _, err := w.reload(); err == nil || len(w.paths()) != len(want) {
+		t.Errorf("a broken file changed what is watched: %v, %v", err, w.paths())
+	}
+}
