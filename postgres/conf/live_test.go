@@ -29,12 +29,21 @@ func newCluster(t *testing.T, role string) cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := s.give(dir); err != nil {
-		t.Fatal(err)
-	}
+	own(t, s, dir)
 	c := cluster{Server: s, dir: dir, data: filepath.Join(dir, "data"), port: freePort(t)}
 	c.must(t, "initdb", "-D", c.data, "-N", "-U", role, "--auth=trust", "-E", "UTF8", "--locale=C")
 	return c
+}
+
+// own gives a path to the user that the server runs as.
+func own(t *testing.T, s Server, path string) {
+	t.Helper()
+	if s.Credential == nil {
+		return
+	}
+	if err := os.Chown(path, int(s.Credential.Uid), int(s.Credential.Gid)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func freePort(t *testing.T) string {
@@ -71,9 +80,7 @@ func (c cluster) put(t *testing.T, name string, b []byte) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.give(path); err != nil {
-		t.Fatal(err)
-	}
+	own(t, c.Server, path)
 }
 
 // psql asks as the user of the test and returns the answer.
@@ -152,6 +159,11 @@ func TestServerLivesWithTheManagedPrimarysFiles(t *testing.T) {
 	}
 	if got := ask("select count(*) from pg_file_settings where error is not null"); got != "0" {
 		t.Errorf("%s bad settings: %s", got, ask("select name, error from pg_file_settings where error is not null"))
+	}
+	for _, row := range strings.Fields(ask("select name || '=' || unit from pg_settings where unit is not null")) {
+		if name, unit, _ := strings.Cut(row, "="); baseUnits[name] != unit && !strings.Contains(name, ".") {
+			t.Errorf("the unit of %s is %q, not %q", name, unit, baseUnits[name])
+		}
 	}
 	ask(`create role "all" login; create role "say ""hi""" login; create role bystander login`)
 	for _, user := range extra {

@@ -30,7 +30,8 @@ const queryTimeout = 30 * time.Second
 // Unsupported lists the parameters of files that the local server cannot load,
 // in lower case, each with the server's own words (pitfall 38). Files of the
 // primary's host, which Sanitize takes out anyhow, are left out of the
-// question. An error means that the server could not be asked.
+// question; the words about ManagedFile, when it is among the files, are about
+// the site file. An error means that the server could not be asked.
 //
 // postgres -C reads the files of a directory, reports all unknown parameters at
 // once but invalid values only when none is unknown, and never starts. So it is
@@ -41,7 +42,7 @@ func (s Server) Unsupported(ctx context.Context, files map[string][]byte) (param
 		return nil, fmt.Errorf("making a folder to check the settings in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := s.give(dir); err != nil {
+	if err := s.show(dir, 0o750); err != nil {
 		return nil, err
 	}
 
@@ -110,19 +111,21 @@ func (s Server) write(dir string, files map[string][]byte) error {
 		if err := os.WriteFile(path, files[name], 0o600); err != nil {
 			return fmt.Errorf("copying the settings to check them: %w", err)
 		}
-		if err := s.give(path); err != nil {
+		if err := s.show(path, 0o640); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s Server) give(path string) error {
+// show lets the credential's group read, and no more: a folder of that user's
+// own could be given links, which the next write would follow.
+func (s Server) show(path string, mode os.FileMode) error {
 	if s.Credential == nil {
 		return nil
 	}
-	if err := os.Lchown(path, int(s.Credential.Uid), int(s.Credential.Gid)); err != nil {
-		return fmt.Errorf("giving the settings to check to user id %d: %w", s.Credential.Uid, err)
+	if err := errors.Join(os.Lchown(path, -1, int(s.Credential.Gid)), os.Chmod(path, mode)); err != nil {
+		return fmt.Errorf("letting group id %d read the settings to check: %w", s.Credential.Gid, err)
 	}
 	return nil
 }
@@ -131,7 +134,7 @@ func (s Server) give(path string) error {
 // configuration parameter "x", invalid value for parameter "x": "y",
 // parameter "x" requires a Boolean value, 99 is outside the valid range for
 // parameter "x" (1 .. 2), parameter "x" cannot be changed.
-var refusal = regexp.MustCompile(`^(?:LOG|ERROR|FATAL): +(.*\bparameter "([^"]+)".*)$`)
+var refusal = regexp.MustCompile(`^(?:LOG|ERROR|FATAL): +(.*\bparameter (?:name )?"([^"]+)".*)$`)
 
 // position is where, in a folder that is gone soon.
 var position = regexp.MustCompile(` in file "[^"]*" line \d+`)

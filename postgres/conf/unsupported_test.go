@@ -15,7 +15,7 @@ func TestPitfall38_UnsupportedAsksUntilTheServerIsContent(t *testing.T) {
 	files := map[string][]byte{
 		MainFile: []byte("rds_one = 1\nPORT = abc\nwal_level = bogus\nfsync = maybe\nmax_connections = -5\nno such line\n" +
 			"lc_messages = 'xx_XX.UTF-8'\nlog_line_prefix = '\\n%p '\nlog_destination = 'syslog'\nlog_min_messages = panic\n" +
-			"data_directory = '/nonexistent'\ninclude 'missing.conf'\nssl = on\nrds.dotted = 1\nwork_mem = 4MB\npassword_encryption = rot13\n"),
+			"data_directory = '/nonexistent'\ninclude 'missing.conf'\nssl = on\nrds.dotted = 1\nwork_mem = 4MB\npassword_encryption = rot13\nserver_version = 9\n"),
 		AutoFile: []byte("other_unknown = 'x'\nshared_buffers = 1\n"),
 	}
 	for name, s := range map[string]Server{"as caller": localServer(t), "as the OS user": asPostgres(t, localServer(t))} {
@@ -31,6 +31,7 @@ func TestPitfall38_UnsupportedAsksUntilTheServerIsContent(t *testing.T) {
 			"other_unknown":       `unrecognized configuration parameter "other_unknown"`,
 			"port":                `invalid value for parameter "PORT": "abc"`,
 			"wal_level":           `invalid value for parameter "wal_level": "bogus"; Available values: minimal, replica, logical.`,
+			"server_version":      `parameter "server_version" cannot be changed`,
 			"fsync":               `parameter "fsync" requires a Boolean value`,
 			"max_connections":     `-5 is outside the valid range for parameter "max_connections" (1 .. 262143)`,
 			"shared_buffers":      `1 8kB is outside the valid range for parameter "shared_buffers" (16 .. 1073741823)`,
