@@ -23,6 +23,7 @@ const (
 	exitPending = 2
 	exitInvalid = 3
 	exitRefused = 4
+	exitLocked  = 5
 )
 
 // patience bounds one run of the program, and each wait for something that
@@ -51,9 +52,7 @@ func zreconcileAs(t *testing.T, name string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "NO_COLOR=1"}
+	cmd := prepared(ctx, args...)
 	if name != "root" {
 		credential, err := primary.Credential(name)
 		if err != nil {
@@ -71,6 +70,62 @@ func zreconcileAs(t *testing.T, name string, args ...string) result {
 		t.Fatalf("%v: %v", r, err)
 	}
 	return r
+}
+
+// prepared is the program in the environment of a rescue system: next to none.
+func prepared(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "NO_COLOR=1"}
+	return cmd
+}
+
+// background is a run of the program that goes on beside the test.
+type background struct {
+	cmd    *exec.Cmd
+	output bytes.Buffer  // to be read after ended
+	ended  chan struct{} // closed when it has
+}
+
+// start starts a command on this site; what still runs after the test is killed.
+func (s *site) start(t *testing.T, command string, args ...string) *background {
+	t.Helper()
+	b := &background{ended: make(chan struct{})}
+	b.cmd = prepared(context.Background(), append([]string{command, "-f", s.File()}, args...)...)
+	b.cmd.Stdout, b.cmd.Stderr = &b.output, &b.output
+	b.cmd.WaitDelay = 10 * time.Second
+	must(t, b.cmd.Start())
+	go func() {
+		_ = b.cmd.Wait() // its code is in ProcessState
+		close(b.ended)
+	}()
+	t.Cleanup(func() {
+		_ = b.cmd.Process.Kill()
+		<-b.ended
+		if t.Failed() {
+			t.Logf("%s said:\n%s", command, b.output.String())
+		}
+	})
+	return b
+}
+
+// over says whether it has ended.
+func (b *background) over() bool {
+	select {
+	case <-b.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// ends waits for the end and fails the test unless it is with the code.
+func (b *background) ends(t *testing.T, code int) {
+	t.Helper()
+	eventually(t, "end of "+b.cmd.String(), b.over)
+	if got := b.cmd.ProcessState.ExitCode(); got != code {
+		t.Errorf("%s: exit %d, want %d", b.cmd, got, code)
+	}
 }
 
 // exits fails the test unless the run ended with one of the codes.

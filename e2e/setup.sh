@@ -30,8 +30,6 @@ have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 have_postgres || install postgresql
 command -v mkfs.ext4 >/dev/null || install e2fsprogs
 command -v runuser >/dev/null || install util-linux
-command -v fuser >/dev/null || install psmisc
-command -v git >/dev/null || install git
 
 if ! zfs_works; then
 	if ! command -v zpool >/dev/null; then

@@ -26,6 +26,7 @@ type site struct {
 	User              string
 	SSLMode           string
 	BinDir            string
+	MaxRate           string            // of the base backup; "" is no limit
 	Set               map[string]string // standby.conf.set
 	DataProperties    string            // more properties of the data dataset, flow style
 	PoolMore          string            // more lines of pool:, indented by two
@@ -54,6 +55,9 @@ standby:
   supervisor: process
 {{- if .BinDir}}
   binDir: {{.BinDir}}
+{{- end}}
+{{- if .MaxRate}}
+  basebackup: {maxRate: {{.MaxRate}}}
 {{- end}}
   primary:
     host: 127.0.0.1
@@ -117,10 +121,15 @@ func (s *site) File() string { return filepath.Join(s.Dir, "site.yaml") }
 func (s *site) write(t *testing.T) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(s.Dir, "password"), []byte(s.Password), 0o600))
-	f, err := os.Create(s.File())
-	must(t, err)
-	defer f.Close()
-	must(t, siteTemplate.Execute(f, s))
+	must(t, os.WriteFile(s.File(), []byte(s.text(t)), 0o644))
+}
+
+// text is the spec.
+func (s *site) text(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	must(t, siteTemplate.Execute(&b, s))
+	return b.String()
 }
 
 // run runs a command of the program on this site.

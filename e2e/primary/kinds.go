@@ -3,6 +3,7 @@ package primary
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -147,9 +148,6 @@ func appendTo(path, lines string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteString(lines); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	_, err = f.WriteString(lines)
+	return errors.Join(err, f.Close())
 }
