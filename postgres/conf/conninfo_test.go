@@ -1,11 +1,12 @@
 package conf
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgpassfile"
 	"github.com/jackc/pgx/v5/pgconn"
 	"pgregory.net/rapid"
 )
@@ -101,8 +102,10 @@ func TestPassfileLine(t *testing.T) {
 }
 
 func TestPassfileLineIsReadBack(t *testing.T) {
+	t.Setenv("PGPASSWORD", "")
+	path := filepath.Join(t.TempDir(), "passfile")
 	rapid.Check(t, func(t *rapid.T) {
-		// pgpassfile, unlike libpq, drops white space at the end of a line;
+		// pgconn, unlike libpq, drops white space at the end of a line;
 		// TestServerLivesWithTheManagedPrimarysFiles asks libpq about that.
 		text := rapid.StringOf(rapid.SampledFrom([]rune(`ab:\' "é%*`))).Filter(func(s string) bool { return s != "" && s != "*" && s == strings.TrimSpace(s) })
 		user, password := text.Draw(t, "user"), text.Draw(t, "password")
@@ -110,12 +113,16 @@ func TestPassfileLineIsReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, err := pgpassfile.ParsePassfile(strings.NewReader(line))
+		if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := pgconn.ParseConfig(Conninfo([]Setting{{Name: "host", Value: "host"}, {Name: "port", Value: "5432"}, {Name: "user", Value: user},
+			{Name: "dbname", Value: "replication"}, {Name: "sslmode", Value: "disable"}, {Name: "passfile", Value: path}}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := file.FindPassword("host", "5432", "replication", user); got != password {
-			t.Fatalf("%q: %q came back as %q", line, password, got)
+		if got.Password != password {
+			t.Fatalf("%q: %q came back as %q", line, password, got.Password)
 		}
 	})
 }

@@ -28,7 +28,11 @@ func newCluster(t *testing.T, role string) cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	own(t, s, dir)
 	c := cluster{Server: s, dir: dir, data: filepath.Join(dir, "data"), port: freePort(t)}
 	c.must(t, "initdb", "-D", c.data, "-N", "-U", role, "--auth=trust", "-E", "UTF8", "--locale=C")

@@ -44,7 +44,8 @@ const minimal = "# The primary keeps its postgresql.conf outside its data direct
 // commented out in place, with the reason beside it, and listed in found; a
 // line about preload libraries is followed by one with those that can be
 // loaded. postgresql.conf is written when missing, and always ends with the
-// include of ManagedFile. Other files are handed on as they are. Doing it
+// include of ManagedFile, which the caller must write: without it the server
+// does not start. Other files are handed on as they are. Doing it
 // again changes nothing.
 func Sanitize(files map[string][]byte, r Rules) (out map[string][]byte, found []Finding) {
 	out = maps.Clone(files)

@@ -112,8 +112,8 @@ func numberLength(s string) int {
 		}
 	}
 	if digits < len(body) && body[digits] == '.' {
-		real := digits + 1 + run(body[digits+1:], isDigit)
-		longest = max(longest, real+exponentLength(body[real:]))
+		fraction := digits + 1 + run(body[digits+1:], isDigit)
+		longest = max(longest, fraction+exponentLength(body[fraction:]))
 	}
 	if longest == 0 {
 		return 0

@@ -218,8 +218,8 @@ const walReceiver = "libpqwalreceiver.so"
 // server's own library is none: all that it lacks would seem to be missing.
 func (s Server) libraryDir(ctx context.Context) (string, error) {
 	binDir := s.BinDir
-	if real, err := filepath.EvalSymlinks(filepath.Join(binDir, "postgres")); err == nil {
-		binDir = filepath.Dir(real) // programs may be links from a folder of PATH
+	if program, err := filepath.EvalSymlinks(filepath.Join(binDir, "postgres")); err == nil {
+		binDir = filepath.Dir(program) // programs may be links from a folder of PATH
 	}
 	var dirs []string
 	if _, err := os.Stat(filepath.Join(binDir, "pg_config")); err == nil {

@@ -2,6 +2,8 @@ package conf
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +61,22 @@ func TestUnsupportedReportsAServerThatCannotBeAsked(t *testing.T) {
 	cancel()
 	if _, err := localServer(t).Unsupported(ctx, nil); err == nil {
 		t.Error("a cancelled question must fail, not answer that all is well")
+	}
+}
+
+// A failure that names no parameter, or the same one for ever, must end.
+func TestUnsupportedGivesUpWithTheServersWords(t *testing.T) {
+	for _, words := range []string{"FATAL:  out of memory\n", "LOG:  invalid value for parameter \"x\": \"1\"\nFATAL:  out of memory\n"} {
+		s := Server{BinDir: "/bin", Run: func(c *exec.Cmd) error {
+			if _, err := io.WriteString(c.Stderr, words); err != nil {
+				return err
+			}
+			return errors.New("exit status 1")
+		}}
+		got, err := s.Unsupported(context.Background(), nil)
+		if err == nil || !strings.Contains(err.Error(), "exit status 1: ") || !strings.Contains(err.Error(), "FATAL:  out of memory") {
+			t.Errorf("got %v, %v", got, err)
+		}
 	}
 }
 
