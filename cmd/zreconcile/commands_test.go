@@ -158,6 +158,22 @@ func TestCommandsExitAsTheContractSays(t *testing.T) {
 	}
 }
 
+// pitfall 52: a result that could not be written is a failure.
+func TestPitfall52_FullDiskBelowStdout(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"version"}, {"version", "-o", "json"}, {"schema"}, {"--help"}} {
+		var errs bytes.Buffer
+		p := &program{stdout: stream{Writer: full}, stderr: stream{Writer: &errs}, getenv: os.Getenv, clock: time.Now}
+		if status := exitStatus(p.execute(t.Context(), args)); status != exitFailed || !strings.Contains(errs.String(), "no space left") {
+			t.Errorf("%q: exit status %d: %s", args, status, &errs)
+		}
+	}
+}
+
 func TestSnapshotSaysItsName(t *testing.T) {
 	_, text, _ := invoke(t, &recorder{}, "snapshot")
 	if want := "took zr-20261123T000030Z\n"; text != want {

@@ -39,9 +39,14 @@ func run(args []string) int {
 
 // execute runs a command line and says on stderr what went wrong.
 func (p *program) execute(ctx context.Context, args []string) error {
+	out := &checked{Writer: p.stdout.Writer}
+	p.stdout.Writer = out
 	root := newRoot(p)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if out.err != nil { // a result that nobody can read is a failure, whatever it was
+		err = fmt.Errorf("writing the result: %w", out.err)
+	}
 	var told reported
 	if err != nil && !errors.As(err, &told) {
 		p.complain(cmd, err)

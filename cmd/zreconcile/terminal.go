@@ -38,6 +38,21 @@ func newStream(f *os.File, getenv func(string) string) stream {
 	return s
 }
 
+// checked is a writer that remembers its first failure, so that the many small
+// writes of a rendering need not be looked at one by one.
+type checked struct {
+	io.Writer
+	err error
+}
+
+func (c *checked) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
+
 // palette paints text, or leaves it plain.
 type palette bool
 
