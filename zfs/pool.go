@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,21 +125,22 @@ func parsePoolLines(name, out string) (*Pool, error) {
 	return pool, nil
 }
 
-// parsePoolTable reads `zpool get all` of tools without -H. Columns start where their headings do.
+// parsePoolTable reads `zpool get all` of tools without -H. The columns are no help: a value may be wider
+// than its own. Neither property nor source holds a blank, so the value is what stands between them.
 func parsePoolTable(name, out string) (*Pool, error) {
 	head, body, _ := strings.Cut(out, "\n")
-	atProperty, atValue, atSource := strings.Index(head, "PROPERTY"), strings.Index(head, "VALUE"), strings.Index(head, "SOURCE")
-	if atProperty < 0 || atValue < atProperty || atSource < atValue {
+	if columns := strings.Fields(head); !slices.Equal(columns, []string{"NAME", "PROPERTY", "VALUE", "SOURCE"}) {
 		return nil, fmt.Errorf("zpool get of %s: unexpected heading %q", name, head)
 	}
 	properties := map[string]Value{}
 	for line := range strings.Lines(body) {
-		line = strings.TrimRight(line, "\n")
-		if len(line) <= atSource {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), name+" ")
+		property, rest, more := strings.Cut(strings.TrimSpace(rest), " ")
+		at := strings.LastIndexByte(rest, ' ')
+		if !ok || !more || at < 0 {
 			return nil, fmt.Errorf("zpool get of %s: unexpected line %q", name, line)
 		}
-		property := strings.TrimSpace(line[atProperty:atValue])
-		properties[property] = poolValue(strings.TrimSpace(line[atValue:atSource]), strings.TrimSpace(line[atSource:]))
+		properties[property] = poolValue(strings.TrimSpace(rest[:at]), rest[at+1:])
 	}
 	return newPool(name, properties)
 }

@@ -190,7 +190,7 @@ func TestPitfall46_ProcessesDoNotGrowWithSnapshots(t *testing.T) {
 	if first > 5 {
 		t.Errorf("%d processes at first: %q", first, count.since(0))
 	}
-	const children, each = 24, 40
+	const children, each, few = 24, 40, 3
 	const many = (children + 1) * each
 	for i := range children {
 		zfstest.Run(t, "zfs", "create", "-o", "mountpoint=none", fmt.Sprintf("%s/d%d", pool, i))
@@ -206,7 +206,7 @@ func TestPitfall46_ProcessesDoNotGrowWithSnapshots(t *testing.T) {
 		t.Errorf("%d processes with %d snapshots", n, many)
 	}
 	before := len(count.since(0))
-	if left := c.DestroySnapshots(t.Context(), inv.SnapshotsOf(pool)); len(left) > 0 {
+	if left := c.DestroySnapshots(t.Context(), inv.SnapshotsOf(pool)[:few]); len(left) > 0 {
 		t.Fatal(left)
 	}
 	listings := 0
@@ -218,7 +218,7 @@ func TestPitfall46_ProcessesDoNotGrowWithSnapshots(t *testing.T) {
 	if listings != 1 {
 		t.Errorf("%d listings for one batch", listings)
 	}
-	if n := len(inventory(t, c, pool, Query{}).Snapshots); n != many-each {
+	if n := len(inventory(t, c, pool, Query{}).Snapshots); n != many-few {
 		t.Errorf("%d snapshots left", n)
 	}
 }
