@@ -17,7 +17,7 @@ import (
 )
 
 // command runs a program of the host and returns its stdout.
-func command(t *testing.T, name string, args ...string) string {
+func command(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	out, err := tryCommand(name, args...)
 	if err != nil {
@@ -37,13 +37,13 @@ func tryCommand(name string, args ...string) (string, error) {
 }
 
 // asOSUser runs a program of the server as the OS user.
-func (s *site) asOSUser(t *testing.T, program string, args ...string) string {
+func (s *site) asOSUser(t testing.TB, program string, args ...string) string {
 	t.Helper()
 	return command(t, "runuser", append([]string{"-u", "postgres", "--", filepath.Join(s.Primary.BinDir, program)}, args...)...)
 }
 
 // remove leaves nothing of the site: servers, pool, files.
-func (s *site) remove(t *testing.T) {
+func (s *site) remove(t testing.TB) {
 	t.Helper()
 	if t.Failed() {
 		s.explain(t)
@@ -66,7 +66,7 @@ func (s *site) remove(t *testing.T) {
 }
 
 // explain logs the last words of the servers of a test that failed.
-func (s *site) explain(t *testing.T) {
+func (s *site) explain(t testing.TB) {
 	var logs []string
 	for _, pattern := range []string{s.DataDir() + "/*.log", s.DataDir() + "/log/*", s.Dir + "/*.log", s.Dir + "/s/*.log"} {
 		found, _ := filepath.Glob(pattern)
@@ -84,7 +84,7 @@ func (s *site) explain(t *testing.T) {
 	}
 }
 
-func (s *site) mountpoints(t *testing.T) []string {
+func (s *site) mountpoints(t testing.TB) []string {
 	t.Helper()
 	out, err := tryCommand("zfs", "list", "-H", "-r", "-t", "filesystem", "-o", "mountpoint", s.Name)
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *site) mountpoints(t *testing.T) []string {
 
 // killServersBelow ends the servers whose data directory is below dir. The
 // second line of a pid file says whose it is: in a clone it may be another's.
-func killServersBelow(t *testing.T, dir string) {
+func killServersBelow(t testing.TB, dir string) {
 	t.Helper()
 	files, _ := filepath.Glob(filepath.Join(dir, "*", "postmaster.pid"))
 	for _, file := range files {
@@ -120,7 +120,7 @@ func readPidFile(file string) (pid int, dataDir string) {
 }
 
 // postmaster is the standby's process.
-func (s *site) postmaster(t *testing.T) int {
+func (s *site) postmaster(t testing.TB) int {
 	t.Helper()
 	pid, owner := readPidFile(filepath.Join(s.DataDir(), "postmaster.pid"))
 	if owner != s.DataDir() {
@@ -130,7 +130,7 @@ func (s *site) postmaster(t *testing.T) int {
 }
 
 // eventually waits for what comes by itself.
-func eventually(t *testing.T, what string, happened func() bool) {
+func eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !happened(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -140,12 +140,12 @@ func eventually(t *testing.T, what string, happened func() bool) {
 }
 
 // standbyText runs a query of one text on the standby, as root over the socket.
-func (s *site) standbyText(t *testing.T, query string) string {
+func (s *site) standbyText(t testing.TB, query string) string {
 	t.Helper()
 	return socketText(t, "host="+s.Dir+"/s port="+strconv.Itoa(s.Port), s.Primary.Superuser, query)
 }
 
-func socketText(t *testing.T, connect, role, query string) string {
+func socketText(t testing.TB, connect, role, query string) string {
 	t.Helper()
 	text, err := trySocketText(connect, role, query)
 	if err != nil {
@@ -177,7 +177,7 @@ func trySocketText(connect, role, query string) (string, error) {
 }
 
 // caughtUp waits until the standby has replayed all that the primary has.
-func (s *site) caughtUp(t *testing.T) {
+func (s *site) caughtUp(t testing.TB) {
 	t.Helper()
 	var lsn string
 	must(t, s.Primary.QueryRow("SELECT pg_current_wal_insert_lsn()::text", &lsn))
@@ -190,7 +190,7 @@ func (s *site) caughtUp(t *testing.T) {
 
 // traces is what a run that changes nothing must leave as it was: the bytes
 // and the times of each file, the history of the pool, the standby's start.
-func (s *site) traces(t *testing.T) map[string]string {
+func (s *site) traces(t testing.TB) map[string]string {
 	t.Helper()
 	traces := map[string]string{
 		"zpool history": strconv.Itoa(strings.Count(command(t, "zpool", "history", s.Name), "\n")),
@@ -212,7 +212,7 @@ func (s *site) traces(t *testing.T) map[string]string {
 
 // fileTraces notes the files of dir that configuration is kept in; it does not
 // go below mountpoints, into what the running server itself writes.
-func fileTraces(t *testing.T, traces map[string]string, dir string, deep bool) {
+func fileTraces(t testing.TB, traces map[string]string, dir string, deep bool) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
@@ -240,7 +240,7 @@ func fileTraces(t *testing.T, traces map[string]string, dir string, deep bool) {
 }
 
 // confLines returns the lines of a file that hold a setting.
-func confLines(t *testing.T, path string) []string {
+func confLines(t testing.TB, path string) []string {
 	t.Helper()
 	f, err := os.Open(path)
 	must(t, err)

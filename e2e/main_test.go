@@ -61,7 +61,7 @@ var primaries = struct {
 	byKind map[primary.Kind]*primary.Primary
 }{byKind: map[primary.Kind]*primary.Primary{}}
 
-func sharedPrimary(t *testing.T, kind primary.Kind) *primary.Primary {
+func sharedPrimary(t testing.TB, kind primary.Kind) *primary.Primary {
 	t.Helper()
 	primaries.Lock()
 	defer primaries.Unlock()
@@ -77,7 +77,7 @@ func sharedPrimary(t *testing.T, kind primary.Kind) *primary.Primary {
 }
 
 // ownPrimary is for a test that spoils it.
-func ownPrimary(t *testing.T, kind primary.Kind) *primary.Primary {
+func ownPrimary(t testing.TB, kind primary.Kind) *primary.Primary {
 	t.Helper()
 	p, err := primary.New(kind)
 	t.Cleanup(func() {

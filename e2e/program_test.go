@@ -43,12 +43,12 @@ func (r result) String() string {
 }
 
 // zreconcile runs the program as root; zreconcileAs as somebody else.
-func zreconcile(t *testing.T, args ...string) result {
+func zreconcile(t testing.TB, args ...string) result {
 	t.Helper()
 	return zreconcileAs(t, "root", args...)
 }
 
-func zreconcileAs(t *testing.T, name string, args ...string) result {
+func zreconcileAs(t testing.TB, name string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -88,7 +88,7 @@ type background struct {
 }
 
 // start starts a command on this site; what still runs after the test is killed.
-func (s *site) start(t *testing.T, command string, args ...string) *background {
+func (s *site) start(t testing.TB, command string, args ...string) *background {
 	t.Helper()
 	b := &background{ended: make(chan struct{})}
 	b.cmd = prepared(context.Background(), append([]string{command, "-f", s.File()}, args...)...)
@@ -120,7 +120,7 @@ func (b *background) over() bool {
 }
 
 // ends waits for the end and fails the test unless it is with the code.
-func (b *background) ends(t *testing.T, code int) {
+func (b *background) ends(t testing.TB, code int) {
 	t.Helper()
 	eventually(t, "end of "+b.cmd.String(), b.over)
 	if got := b.cmd.ProcessState.ExitCode(); got != code {
@@ -129,7 +129,7 @@ func (b *background) ends(t *testing.T, code int) {
 }
 
 // exits fails the test unless the run ended with one of the codes.
-func (r result) exits(t *testing.T, codes ...int) result {
+func (r result) exits(t testing.TB, codes ...int) result {
 	t.Helper()
 	for _, c := range codes {
 		if r.Code == c {
@@ -141,7 +141,7 @@ func (r result) exits(t *testing.T, codes ...int) result {
 }
 
 // says fails the test unless each text stands in what was printed.
-func (r result) says(t *testing.T, texts ...string) result {
+func (r result) says(t testing.TB, texts ...string) result {
 	t.Helper()
 	all := strings.ToLower(r.Stdout + r.Stderr)
 	for _, text := range texts {
@@ -188,7 +188,7 @@ func (p planJSON) has(action, kind string) bool {
 	return false
 }
 
-func (r result) plan(t *testing.T) planJSON {
+func (r result) plan(t testing.TB) planJSON {
 	t.Helper()
 	var p planJSON
 	r.decode(t, &p)
@@ -243,7 +243,7 @@ type statusJSON struct {
 	}
 }
 
-func (r result) decode(t *testing.T, into any) {
+func (r result) decode(t testing.TB, into any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.Stdout), into); err != nil {
 		t.Fatalf("stdout is not JSON alone: %v: %v", err, r)

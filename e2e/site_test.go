@@ -90,7 +90,7 @@ restores:
 
 // newSite writes the spec of a bare host; whatever comes of it is removed
 // after the test, servers first.
-func newSite(t *testing.T, p *primary.Primary) *site {
+func newSite(t testing.TB, p *primary.Primary) *site {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "zr")
 	must(t, err)
@@ -118,14 +118,14 @@ func (s *site) DataDir() string { return filepath.Join(s.DataMount, "pgdata") }
 func (s *site) File() string { return filepath.Join(s.Dir, "site.yaml") }
 
 // write brings the fields to the disk.
-func (s *site) write(t *testing.T) {
+func (s *site) write(t testing.TB) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(s.Dir, "password"), []byte(s.Password), 0o600))
 	must(t, os.WriteFile(s.File(), []byte(s.text(t)), 0o644))
 }
 
 // text is the spec.
-func (s *site) text(t *testing.T) string {
+func (s *site) text(t testing.TB) string {
 	t.Helper()
 	var b strings.Builder
 	must(t, siteTemplate.Execute(&b, s))
@@ -133,31 +133,31 @@ func (s *site) text(t *testing.T) string {
 }
 
 // run runs a command of the program on this site.
-func (s *site) run(t *testing.T, command string, args ...string) result {
+func (s *site) run(t testing.TB, command string, args ...string) result {
 	t.Helper()
 	return zreconcile(t, append([]string{command, "-f", s.File()}, args...)...)
 }
 
 // plan is `plan -o json --detailed-exitcode`.
-func (s *site) plan(t *testing.T) result {
+func (s *site) plan(t testing.TB) result {
 	t.Helper()
 	return s.run(t, "plan", "-o", "json", "--detailed-exitcode")
 }
 
 // apply is `apply -o json`.
-func (s *site) apply(t *testing.T) result {
+func (s *site) apply(t testing.TB) result {
 	t.Helper()
 	return s.run(t, "apply", "-o", "json")
 }
 
 // converges applies and proves that nothing is left to do.
-func (s *site) converges(t *testing.T) {
+func (s *site) converges(t testing.TB) {
 	t.Helper()
 	s.apply(t).exits(t, exitDone)
 	s.isConverged(t)
 }
 
-func (s *site) isConverged(t *testing.T) {
+func (s *site) isConverged(t testing.TB) {
 	t.Helper()
 	r := s.plan(t)
 	if p := r.exits(t, exitDone, exitPending).plan(t); len(p.Changes) != 0 || !*p.Converged || r.Code != exitDone {
@@ -165,7 +165,7 @@ func (s *site) isConverged(t *testing.T) {
 	}
 }
 
-func (s *site) status(t *testing.T) statusJSON {
+func (s *site) status(t testing.TB) statusJSON {
 	t.Helper()
 	var st statusJSON
 	s.run(t, "status", "-o", "json").exits(t, exitDone).decode(t, &st)
@@ -174,7 +174,7 @@ func (s *site) status(t *testing.T) statusJSON {
 
 func yamlQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	port, err := primary.FreePort()
 	must(t, err)
@@ -182,7 +182,7 @@ func freePort(t *testing.T) int {
 }
 
 // sparseFile makes a vdev.
-func sparseFile(t *testing.T, path string) {
+func sparseFile(t testing.TB, path string) {
 	t.Helper()
 	f, err := os.Create(path)
 	must(t, err)
@@ -190,7 +190,7 @@ func sparseFile(t *testing.T, path string) {
 	must(t, f.Truncate(1<<30))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
