@@ -76,7 +76,6 @@ func (s Server) ask(ctx context.Context, dir string) (stderr string, err error) 
 	_, stderr, err = s.output(ctx, dir, "postgres",
 		"-C", "max_connections", // first, so that root may ask, too
 		"-D", dir,
-		"-c", "log_destination=stderr",
 		"-c", "log_min_messages=warning",
 		"-c", "log_error_verbosity=default",
 		"-c", "log_line_prefix=",

@@ -16,7 +16,7 @@ import (
 func TestPitfall38_UnsupportedAsksUntilTheServerIsContent(t *testing.T) {
 	files := map[string][]byte{
 		MainFile: []byte("rds_one = 1\nPORT = abc\nwal_level = bogus\nfsync = maybe\nmax_connections = -5\nno such line\n" +
-			"lc_messages = 'xx_XX.UTF-8'\nlog_line_prefix = '\\n%p '\nlog_destination = 'syslog'\nlog_min_messages = panic\n" +
+			"lc_messages = 'xx_XX.UTF-8'\nlog_line_prefix = '\\n%p '\nlog_destination = 'syslog'\nlog_min_messages = panic\nlog_error_verbosity = verbose\n" +
 			"data_directory = '/nonexistent'\ninclude 'missing.conf'\nssl = on\nrds.dotted = 1\nwork_mem = 4MB\npassword_encryption = rot13\nserver_version = 9\n"),
 		AutoFile: []byte("other_unknown = 'x'\nshared_buffers = 1\n"),
 	}
