@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // backupOf makes a primary with a tablespace, and the options to copy it to
@@ -81,6 +82,7 @@ func TestBaseBackup(t *testing.T) {
 	exec1(t, primary, "insert into t values (1001)")
 	lsn := query1[string](t, primary, "select pg_current_wal_lsn()::text")
 	for !query1[bool](t, c, "select coalesce(pg_last_wal_replay_lsn() >= '"+lsn+"', false)") {
+		time.Sleep(10 * time.Millisecond)
 	}
 	if n := query1[int](t, c, "select count(*)::int from t"); n != 1001 {
 		t.Errorf("the standby has %d rows", n)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestServerLife(t *testing.T) {
@@ -53,7 +54,8 @@ func TestServerLife(t *testing.T) {
 	if err := c.Reload(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for s.ConfLoadedAt == (mustStatus(t, c)).ConfLoadedAt {
+	for s.ConfLoadedAt.Equal(mustStatus(t, c).ConfLoadedAt) {
+		time.Sleep(10 * time.Millisecond)
 	}
 	if s = mustStatus(t, c, "work_mem"); fmt.Sprint(s.PendingRestart) != "[max_connections]" || s.Settings["work_mem"] != "5MB" {
 		t.Errorf("pending %v, settings %v", s.PendingRestart, s.Settings)
