@@ -89,7 +89,7 @@ func (f fault) problems() []Problem {
 		known := texts(f.limit)
 		return f.say(known, "must be %s, not %s", oneOf(known), f.shown())
 	case "type":
-		return f.say(nil, "must be %s, not %s", oneOf(typeNames(f.limit)), f.shown())
+		return f.wrongType()
 	case "const":
 		return f.say(nil, "must be %s, not %s", show(f.limit), f.shown())
 	case "pattern":
@@ -108,6 +108,29 @@ func (f fault) problems() []Problem {
 		return f.say(nil, "must not be an empty list; leave it out, or name something")
 	}
 	return f.say(nil, "is not valid")
+}
+
+// wrongType says what kind of value is wanted, and how YAML writes it when
+// only the quotes are wrong.
+func (f fault) wrongType() []Problem {
+	types := texts(f.limit)
+	var known []string
+	if slices.Equal(types, []string{"boolean"}) {
+		known = []string{"true", "false"}
+	}
+	advice := ""
+	text, isText := f.value.(string)
+	switch _, err := strconv.Atoi(text); {
+	case f.value == nil && slices.Contains(types, "array"):
+		advice = ": write [] for none, or remove the key"
+	case f.value == nil:
+		advice = ": give it a value, or remove the key"
+	case isText && err == nil && slices.Contains(types, "integer"):
+		advice = ": write it without quotes"
+	case !isText && slices.Contains(types, "string") && isScalar(f.value):
+		advice = ": write it in quotes"
+	}
+	return f.say(known, "must be %s, not %s%s", oneOf(typeNames(types)), f.shown(), advice)
 }
 
 func (f fault) say(known []string, format string, args ...any) []Problem {
@@ -225,16 +248,24 @@ func show(v any) string {
 }
 
 // typeNames says JSON's types as a writer of YAML knows them.
-func typeNames(types any) []string {
+func typeNames(types []string) []string {
 	plain := map[string]string{
 		"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
 		"object": "a mapping", "array": "a list", "null": "null",
 	}
-	names := texts(types)
-	for i, name := range names {
+	names := make([]string, len(types))
+	for i, name := range types {
 		names[i] = plain[name]
 	}
 	return names
+}
+
+func isScalar(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return false
+	}
+	return true
 }
 
 func oneOf(words []string) string {

@@ -81,20 +81,14 @@ func (d *draft) schemaProblem(root *node, p schema.Problem) {
 		return
 	}
 	problem := Problem{Pos: at.place(), Message: p.Message, Hint: suggest(p.Key, p.Known)}
-	if p.Secret {
-		problem.Source = withheld
-	}
-	switch {
-	case p.Key != "":
+	if p.Key != "" {
 		problem.Pos = at.keyAt(p.Key)
-		if looksSecret(p.Key) {
-			problem.Hint, problem.Source = passwordHint, withheld
-		}
-	default:
+	} else {
 		at.faulty = true
-		if at.kind == scalarNode && at.text != "" {
-			problem.Hint = valueHint(at, p.Known)
-		}
+		problem.Hint = valueHint(at, p.Known)
+	}
+	if p.Secret || looksSecret(p.Key) {
+		problem.Hint, problem.Source = passwordHint, withheld
 	}
 	d.problems = append(d.problems, problem)
 }
@@ -106,28 +100,19 @@ func looksSecret(key string) bool {
 	return strings.Contains(key, "password") || strings.Contains(key, "passwd")
 }
 
-// valueHint helps with a scalar of the wrong kind or with a word that is not
-// in a list.
+// valueHint finds the word that was meant by a scalar that is none of the
+// known ones. YAML 1.2 knows yes, no, on and off as text.
 func valueHint(n *node, known []string) string {
-	if hint := suggest(n.text, known); hint != "" {
-		return hint
+	if slices.Equal(known, []string{"true", "false"}) {
+		switch {
+		case isYes(n.text):
+			return "write true"
+		case isNo(n.text):
+			return "write false"
+		}
 	}
-	switch {
-	case n.tag == "!!str" && isYes(n.text):
-		return "write true"
-	case n.tag == "!!str" && isNo(n.text):
-		return "write false"
-	case n.quoted && looksNumeric(n.text):
-		return "write it without quotes"
-	case n.tag == "!!int" || n.tag == "!!float" || n.tag == "!!bool":
-		return "if it is meant as text, write it in quotes"
-	}
-	return ""
+	return suggest(n.text, known)
 }
-
-var numeric = regexp.MustCompile(`^[0-9]+$`)
-
-func looksNumeric(s string) bool { return numeric.MatchString(s) }
 
 // errorf reports an error at a value, unless the schema did so before. A nil
 // node stands for the whole file.

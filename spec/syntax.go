@@ -102,13 +102,16 @@ func syntaxProblem(file string, data []byte, err error) *Problem {
 		}
 		message = fields[2]
 	}
-	if blockErrors[message] {
-		line = firstLineWith(data, err.Error(), message)
+	switch {
+	case strings.Contains(message, "',' or"): // the line of the bracket, counted from 0
+		line++
+	case !strings.Contains(message, "unexpected end of stream"):
+		line = firstLineWith(data, message)
 	}
 	lines := bytes.Split(data, []byte("\n"))
 	line = min(line, len(lines))
 	problem := &Problem{
-		Pos:     Pos{File: file, Line: line, Col: indentOf(lines[line-1]) + 1},
+		Pos:     Pos{File: file, Line: line, Col: utf8.RuneCount(lines[line-1][:faultIn(lines[line-1], message)]) + 1},
 		Message: "this is not YAML: " + message,
 		Hint:    syntaxHint(message),
 	}
@@ -120,19 +123,10 @@ func syntaxProblem(file string, data []byte, err error) *Problem {
 	return problem
 }
 
-// blockErrors are those for which the parser names the start of the block
-// around the fault in place of the fault's own line.
-var blockErrors = map[string]bool{
-	"did not find expected key":                              true,
-	"did not find expected '-' indicator":                    true,
-	"did not find expected <document start>":                 true,
-	"did not find expected node content":                     true,
-	"block sequence entries are not allowed in this context": true,
-}
-
-// firstLineWith finds the line of a fault: the shortest beginning of the file
-// that fails in the same way ends with it.
-func firstLineWith(data []byte, whole, message string) int {
+// firstLineWith finds the line of a fault, of which the parser often names
+// the block around it: the shortest beginning of the file that fails in the
+// same way ends with it.
+func firstLineWith(data []byte, message string) int {
 	var ends []int
 	for i, b := range data {
 		if b == '\n' {
@@ -140,14 +134,27 @@ func firstLineWith(data []byte, whole, message string) int {
 		}
 	}
 	ends = append(ends, len(data))
-	n, _ := slices.BinarySearchFunc(ends, true, func(end int, _ bool) int {
+	n, _ := slices.BinarySearchFunc(ends, message, func(end int, message string) int {
 		err := decodeDocument(yaml.NewDecoder(bytes.NewReader(data[:end])), new(yaml.Node))
-		if err != nil && (err.Error() == whole || strings.HasSuffix(err.Error(), ": "+message)) {
+		if err != nil && strings.HasSuffix(err.Error(), ": "+message) {
 			return 0
 		}
 		return -1
 	})
-	return n + 1
+	return min(n+1, len(ends))
+}
+
+var anchorForm = regexp.MustCompile(`unknown anchor '([^']*)'`)
+
+// faultIn is the byte of a line where the fault most likely is: an anchor by
+// its name, all else by the first character.
+func faultIn(line []byte, message string) int {
+	if fields := anchorForm.FindStringSubmatch(message); fields != nil {
+		if at := bytes.Index(line, []byte("*"+fields[1])); at >= 0 {
+			return at
+		}
+	}
+	return indentOf(line)
 }
 
 // tabIndent finds the last of the lines when a tab stands in its indentation,
