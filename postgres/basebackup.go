@@ -22,12 +22,15 @@ const (
 
 // BackupOptions are for one base backup.
 type BackupOptions struct {
-	Target      string            // the data directory: missing or empty
-	Staging     string            // empty: Target + PartialSuffix, which it must end in
-	WALDir      string            // empty: pg_wal stays inside
-	WALStaging  string            // empty: WALDir + PartialSuffix
-	Tablespaces map[string]string // location on the primary -> here; each missing or empty
-	SystemID    uint64            // of the primary; 0: a verified copy of any is finished
+	Target     string // the data directory: missing or empty
+	Staging    string // empty: Target + PartialSuffix, which it must end in
+	WALDir     string // empty: pg_wal stays inside
+	WALStaging string // empty: WALDir + PartialSuffix
+	// Tablespaces maps locations on the primary to folders here, each missing or
+	// empty. All must be named: pg_basebackup writes the others to the primary's
+	// path on this host.
+	Tablespaces map[string]string
+	SystemID    uint64 // of the primary; 0: a verified copy of any is finished
 
 	Checkpoint string // fast or spread; empty is fast
 	MaxRate    string // bytes per second as pg_basebackup takes them, such as 200M; empty is no limit

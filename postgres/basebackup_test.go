@@ -18,10 +18,10 @@ import (
 // another folder with its WAL and tablespace elsewhere.
 func backupOf(t *testing.T) (primary, copied *Cluster, o BackupOptions) {
 	primary = newServer(t)
-	dir := testFolder(t, primary.User)
+	dir := testFolder(t)
 	location := testMkdir(t, primary.User, filepath.Join(filepath.Dir(primary.DataDir), "a=ts"))
-	exec1(t, primary, "create tablespace ts location '"+location+"'")
-	exec1(t, primary, "create table t tablespace ts as select generate_series(1, 1000) i")
+	mustExec(t, primary, "create tablespace ts location '"+location+"'")
+	mustExec(t, primary, "create table t tablespace ts as select generate_series(1, 1000) i")
 
 	copied = testCluster(t, dir, "standby")
 	data, err := primary.ControlData(testContext(t))
@@ -79,12 +79,12 @@ func TestBaseBackup(t *testing.T) {
 	testAppend(t, filepath.Join(o.Target, "postgresql.conf"), fmt.Sprintf(
 		"port = %d\nunix_socket_directories = '%s'\nlisten_addresses = ''\nprimary_conninfo = '%s passfile=%s'\n", c.Port, c.SocketDir, o.Conninfo, o.Passfile))
 	start(t, c)
-	exec1(t, primary, "insert into t values (1001)")
-	lsn := query1[string](t, primary, "select pg_current_wal_lsn()::text")
-	for !query1[bool](t, c, "select coalesce(pg_last_wal_replay_lsn() >= '"+lsn+"', false)") {
+	mustExec(t, primary, "insert into t values (1001)")
+	lsn := ask[string](t, primary, "select pg_current_wal_lsn()::text")
+	for !ask[bool](t, c, "select coalesce(pg_last_wal_replay_lsn() >= '"+lsn+"', false)") {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := query1[int](t, c, "select count(*)::int from t"); n != 1001 {
+	if n := ask[int](t, c, "select count(*)::int from t"); n != 1001 {
 		t.Errorf("the standby has %d rows", n)
 	}
 	s := mustStatus(t, c)
@@ -126,21 +126,21 @@ func noPassword(t *testing.T, dir, passfile string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || path == passfile || strings.Contains(path, "/wal/") {
-			return vanished(err)
+			return ignoreVanished(err)
 		}
 		b, err := os.ReadFile(path)
 		if err == nil && strings.Contains(string(b), oddPassword) {
 			t.Errorf("the password is in %s", path)
 		}
-		return vanished(err)
+		return ignoreVanished(err)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// vanished: a running server removes files under our feet.
-func vanished(err error) error {
+// ignoreVanished: a running server removes files under our feet.
+func ignoreVanished(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -181,7 +181,7 @@ func TestBaseBackupRefusals(t *testing.T) {
 
 func TestBaseBackupStoppedMidwayIsMadeAnew(t *testing.T) {
 	primary, c, o := backupOf(t)
-	exec1(t, primary, "create table big as select repeat('x', 500) s, i from generate_series(1, 60000) i")
+	mustExec(t, primary, "create table big as select repeat('x', 500) s, i from generate_series(1, 60000) i")
 	ctx, cancel := context.WithCancel(testContext(t))
 	slow := o
 	slow.MaxRate = "1M"

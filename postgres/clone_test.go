@@ -14,7 +14,7 @@ import (
 // from outside; no server is needed to make it harmless.
 func fakeClone(t *testing.T) (c *Cluster, mount string) {
 	u := testUser(t)
-	mount = testFolder(t, u)
+	mount = testFolder(t)
 	c = &Cluster{DataDir: filepath.Join(mount, "data"), User: u}
 	for _, dir := range []string{"", "pg_tblspc", "pg_wal", "pg_replslot/live_slot", "pg_stat_tmp", "base"} {
 		testMkdir(t, u, filepath.Join(c.DataDir, dir))
@@ -90,7 +90,7 @@ func TestPlantedLinksAreNotFollowed(t *testing.T) {
 	for _, name := range []string{"postmaster.pid", "postgresql.conf", "recovery.signal", "pg_hba.conf", "pg_replslot", "log", "current_logfiles"} {
 		t.Run(name, func(t *testing.T) {
 			c, mount := fakeClone(t)
-			victims := testFolder(t, c.User)
+			victims := testFolder(t)
 			victim := filepath.Join(victims, "victim")
 			if err := os.WriteFile(victim, []byte("precious"), 0o644); err != nil {
 				t.Fatal(err)

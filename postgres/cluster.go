@@ -32,6 +32,8 @@ type Cluster struct {
 	// lock, must not be handed down to a server. nil is (*exec.Cmd).Run.
 	Run, Launch Runner
 	Log         *slog.Logger // nil keeps quiet
+
+	started logMark // where the log of the last Start begins
 }
 
 // Login is who to connect as, over the socket.

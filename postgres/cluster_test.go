@@ -24,7 +24,7 @@ func TestServerLife(t *testing.T) {
 	if err != nil || !p.Running || p.Port != c.Port || p.SocketDir != c.SocketDir || p.Status != "ready" {
 		t.Fatalf("process %+v, %v", p, err)
 	}
-	if sid := query1[int](t, c, fmt.Sprintf("select split_part(pg_read_file('/proc/%d/stat'), ' ', 6)::int", p.PID)); sid != p.PID {
+	if sid := ask[int](t, c, fmt.Sprintf("select split_part(pg_read_file('/proc/%d/stat'), ' ', 6)::int", p.PID)); sid != p.PID {
 		t.Errorf("the server is in session %d, not in its own, and would die with our terminal", sid)
 	}
 	info, err := os.Stat(c.LogFile)
@@ -117,7 +117,7 @@ func TestStartFailureTellsLastWords(t *testing.T) {
 		"in the log of the collector": {"logging_collector = on\nlog_directory = 'mylog'\nrestore_command = ''\n", "must specify restore_command"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := testCluster(t, testFolder(t, testUser(t)), "data")
+			c := testCluster(t, testFolder(t), "data")
 			template, err := templateFolder()
 			if err != nil {
 				t.Fatal(err)
@@ -190,7 +190,7 @@ func TestPitfall25_CopiedPidFile(t *testing.T) {
 
 func TestLogLinkIsNotFollowed(t *testing.T) {
 	u := testUser(t)
-	dir := testFolder(t, u)
+	dir := testFolder(t)
 	secret := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secret, []byte("FATAL: root's secret\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -73,9 +73,18 @@ func output(run Runner, cmd *exec.Cmd) ([]byte, error) {
 		if words == "" {
 			words = strings.TrimSpace(stdout.String())
 		}
-		return stdout.Bytes(), &CommandError{Program: filepath.Base(cmd.Path), Words: words, Err: err}
+		return stdout.Bytes(), &CommandError{Program: filepath.Base(cmd.Path), Words: firstLines(words), Err: err}
 	}
 	return stdout.Bytes(), nil
+}
+
+// firstLines bounds what a program says of many files, one a line.
+func firstLines(words string) string {
+	lines := strings.SplitN(words, "\n", wordsLines+1)
+	if len(lines) > wordsLines {
+		lines[wordsLines] = "..."
+	}
+	return strings.Join(lines, "\n")
 }
 
 // deadline bounds a program that should be quick, unless the caller's context

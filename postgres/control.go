@@ -56,9 +56,9 @@ func (c *Cluster) Start(ctx context.Context, o StartOptions) error {
 	if err := c.prepareLog(); err != nil {
 		return err
 	}
-	mark := c.markLog()
+	c.started = c.markLog()
 	if err := c.pgCtlStart(ctx, o); err != nil {
-		return &StartError{DataDir: c.DataDir, LastWords: c.lastWords(mark), Err: err}
+		return &StartError{DataDir: c.DataDir, LastWords: c.lastWords(c.started), Err: err}
 	}
 	return c.setOOMScore(o.OOMScoreAdj)
 }

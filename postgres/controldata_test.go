@@ -90,7 +90,7 @@ func TestControlDataIsNotGuessed(t *testing.T) {
 
 func TestControlDataOfDamagedFile(t *testing.T) {
 	u := testUser(t)
-	c := testCluster(t, testFolder(t, u), "data")
+	c := testCluster(t, testFolder(t), "data")
 	template, err := templateFolder()
 	if err != nil {
 		t.Fatal(err)

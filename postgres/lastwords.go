@@ -48,27 +48,6 @@ func (c *Cluster) prepareLog() error {
 	return c.User.own(f)
 }
 
-// ownFolder opens the folder at path, made with mode 0700 for u when it is missing.
-func (u OSUser) ownFolder(path string) (*os.Root, error) {
-	root, err := os.OpenRoot(path)
-	if !errors.Is(err, os.ErrNotExist) {
-		return root, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, err
-	}
-	if root, err = os.OpenRoot(path); err != nil {
-		return nil, err
-	}
-	if os.Geteuid() == 0 {
-		err = root.Chown(".", int(u.UID), int(u.GID))
-	}
-	return root, err
-}
-
 func (c *Cluster) markLog() logMark {
 	mark := logMark{at: time.Now()}
 	if info, err := os.Lstat(c.LogFile); err == nil {

@@ -6,9 +6,11 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
@@ -69,4 +71,27 @@ func (u OSUser) own(f *os.File) error {
 func owned(info os.FileInfo, u OSUser) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && stat.Uid == u.UID
+}
+
+// ownFolder opens the folder at path, made with mode 0700 for u when it is
+// missing. What is above it is trusted; it may itself stand in a folder of u's,
+// so a link in its place is not followed out of there.
+func (u OSUser) ownFolder(path string) (*os.Root, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	parent, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	name := filepath.Base(path)
+	err = parent.Mkdir(name, 0o700)
+	if err == nil && os.Geteuid() == 0 {
+		err = parent.Lchown(name, int(u.UID), int(u.GID))
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	return parent.OpenRoot(name)
 }

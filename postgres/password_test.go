@@ -74,7 +74,7 @@ func FuzzPassfileLine(f *testing.F) {
 
 func TestWritePassfile(t *testing.T) {
 	u := testUser(t)
-	path := filepath.Join(testFolder(t, u), "secret", "pgpass")
+	path := filepath.Join(testFolder(t), "secret", "pgpass")
 	write := func(wantChanged bool) os.FileInfo {
 		t.Helper()
 		changed, err := WritePassfile(path, u, []string{"h:5432:*:repl:x"})

@@ -18,7 +18,7 @@ func TestIdentify(t *testing.T) {
 		t.Fatal(err)
 	}
 	location := testMkdir(t, c.User, filepath.Join(filepath.Dir(c.DataDir), "ts"))
-	exec1(t, c, "create tablespace ts location '"+location+"'")
+	mustExec(t, c, "create tablespace ts location '"+location+"'")
 
 	for role, password := range map[string]string{"repl": oddPassword, "wide": "wide"} {
 		p := Primary{Conninfo: c.conninfo(role), Password: password}
@@ -53,7 +53,7 @@ func TestIdentify(t *testing.T) {
 			t.Errorf("%s: slot after %v, %v", role, exists, err)
 		}
 	}
-	if !query1[bool](t, c, "select bool_and(restart_lsn is not null) from pg_replication_slots") {
+	if !ask[bool](t, c, "select bool_and(restart_lsn is not null) from pg_replication_slots") {
 		t.Error("a slot reserves no WAL")
 	}
 	if err := CreateSlot(ctx, Primary{}, `x" LOGICAL`); err == nil {

@@ -67,6 +67,9 @@ func (c *Cluster) command(ctx context.Context, what, sql string) error {
 type WaitOptions struct {
 	Promote bool          // the end of recovery, rather than the pause at its target
 	Poll    time.Duration // between two looks; 0 is 100 ms
+	// LastWords tells what a server that is gone said; nil reads LogFile. See
+	// Service.LastWords.
+	LastWords func() string
 }
 
 // WaitTarget waits until a clone has reached its recovery target: replay is
@@ -78,9 +81,8 @@ func (c *Cluster) WaitTarget(ctx context.Context, o WaitOptions) (reached wal.LS
 	if o.Poll <= 0 {
 		o.Poll = 100 * time.Millisecond
 	}
-	since := logMark{at: time.Now()}
-	if p, err := c.Process(); err == nil && p.Running {
-		since.at = p.StartedAt
+	if o.LastWords == nil {
+		o.LastWords = func() string { return c.lastWords(c.started) }
 	}
 	w := targetWait{cluster: c, promote: o.Promote}
 	defer w.close()
@@ -92,7 +94,7 @@ func (c *Cluster) WaitTarget(ctx context.Context, o WaitOptions) (reached wal.LS
 		}
 		p, err := c.Process()
 		if err == nil && !p.Running {
-			return w.replayed, w.lastCommit, &StartError{DataDir: c.DataDir, LastWords: c.lastWords(since),
+			return w.replayed, w.lastCommit, &StartError{DataDir: c.DataDir, LastWords: o.LastWords(),
 				Err: fmt.Errorf("it ended at %v before its recovery target was reached", w.replayed)}
 		}
 		select {

@@ -18,10 +18,10 @@ func recovering(t *testing.T, target func(lsn string) string) *Cluster {
 	if err := c.BaseBackup(testContext(t), o); err != nil {
 		t.Fatal(err)
 	}
-	exec1(t, primary, "insert into t values (2001)")
-	lsn := query1[string](t, primary, "select pg_current_wal_lsn()::text")
-	exec1(t, primary, "insert into t values (2002)")
-	exec1(t, primary, "select pg_switch_wal()")
+	mustExec(t, primary, "insert into t values (2001)")
+	lsn := ask[string](t, primary, "select pg_current_wal_lsn()::text")
+	mustExec(t, primary, "insert into t values (2002)")
+	mustExec(t, primary, "select pg_switch_wal()")
 	testWrite(t, c.User, filepath.Join(c.DataDir, "recovery.signal"), "")
 	testAppend(t, filepath.Join(c.DataDir, "postgresql.conf"), fmt.Sprintf(
 		"port = %d\nunix_socket_directories = '%s'\nlisten_addresses = ''\nrestore_command = 'cp %s/pg_wal/%%f %%p'\n%s\n",
@@ -47,7 +47,7 @@ func TestWaitTargetPausedThenPromoted(t *testing.T) {
 	if s := mustStatus(t, c); !s.ReplayPaused || s.PausedState != "paused" {
 		t.Errorf("status %+v", s)
 	}
-	if n := query1[int](t, c, "select count(*)::int from t where i > 2000"); n != 1 && n != 2 {
+	if n := ask[int](t, c, "select count(*)::int from t where i > 2000"); n != 1 && n != 2 {
 		t.Errorf("%d rows", n)
 	}
 	if err := c.Promote(ctx); err != nil {

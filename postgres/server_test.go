@@ -41,7 +41,7 @@ func testUser(t *testing.T) OSUser {
 
 // testFolder is short, for sockets, and open to the user postgres, which
 // t.TempDir is not.
-func testFolder(t *testing.T, u OSUser) string {
+func testFolder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "zrt")
 	if err != nil {
@@ -164,7 +164,7 @@ host postgres wide 127.0.0.1/32 scram-sha-256
 // segments of 1 MB, and roles to replicate as.
 func newServer(t *testing.T) *Cluster {
 	t.Helper()
-	c := testCluster(t, testFolder(t, testUser(t)), "data")
+	c := testCluster(t, testFolder(t), "data")
 	template, err := templateFolder()
 	if err != nil {
 		t.Fatal(err)
@@ -174,10 +174,10 @@ func newServer(t *testing.T) *Cluster {
 		"port = %d\nunix_socket_directories = '%s'\nlisten_addresses = '127.0.0.1'\nfsync = off\nshared_buffers = 8MB\nwal_level = replica\nmax_wal_senders = 5\n", c.Port, c.SocketDir))
 	testWrite(t, c.User, filepath.Join(c.DataDir, "pg_hba.conf"), testHBA)
 	start(t, c)
-	exec1(t, c, "create role repl replication login password '"+strings.ReplaceAll(oddPassword, "'", "''")+"'")
-	exec1(t, c, "create role wide replication login password 'wide' in role pg_monitor")
-	exec1(t, c, "create role norepl login password 'norepl'")
-	exec1(t, c, "create role stranger replication login password 'stranger'")
+	mustExec(t, c, "create role repl replication login password '"+strings.ReplaceAll(oddPassword, "'", "''")+"'")
+	mustExec(t, c, "create role wide replication login password 'wide' in role pg_monitor")
+	mustExec(t, c, "create role norepl login password 'norepl'")
+	mustExec(t, c, "create role stranger replication login password 'stranger'")
 	return c
 }
 
@@ -203,8 +203,8 @@ func start(t *testing.T, c *Cluster) {
 	})
 }
 
-// exec1 runs one statement that may write.
-func exec1(t *testing.T, c *Cluster, sql string) {
+// mustExec runs one statement that may write.
+func mustExec(t *testing.T, c *Cluster, sql string) {
 	t.Helper()
 	conn := session(t, c)
 	defer closing(conn)
@@ -215,7 +215,7 @@ func exec1(t *testing.T, c *Cluster, sql string) {
 	}
 }
 
-func query1[T any](t *testing.T, c *Cluster, sql string) T {
+func ask[T any](t *testing.T, c *Cluster, sql string) T {
 	t.Helper()
 	conn := session(t, c)
 	defer closing(conn)

@@ -22,6 +22,9 @@ type Service interface {
 	Stop(ctx context.Context) error // fast, and waits
 	Restart(ctx context.Context) error
 	Reload(ctx context.Context) error
+	// LastWords is what the server said since it was last started through this
+	// process, for one that ended by itself.
+	LastWords() string
 	// Supervisor is systemd or process.
 	Supervisor() string
 }
@@ -37,6 +40,7 @@ type ServiceOptions struct {
 	Description       string   // one line
 	RequiresMountsFor []string // mountpoints of the datasets under the cluster
 	Enable            bool     // start it at boot
+	Restart           bool     // start it again when it fails; a clone that can't reach its target would fail for ever
 }
 
 // systemdRuns is the documented test for a running systemd (manual page sd_booted).

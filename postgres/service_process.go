@@ -18,3 +18,4 @@ func (s processService) Start(ctx context.Context) error   { return s.cluster.St
 func (s processService) Stop(ctx context.Context) error    { return s.cluster.Stop(ctx, "fast") }
 func (s processService) Restart(ctx context.Context) error { return s.cluster.Restart(ctx, s.start) }
 func (s processService) Reload(ctx context.Context) error  { return s.cluster.Reload(ctx) }
+func (s processService) LastWords() string                 { return s.cluster.lastWords(s.cluster.started) }

@@ -34,6 +34,7 @@ func newSystemdService(c *Cluster, o ServiceOptions) (Service, error) {
 		BinDir:      c.BinDir, DataDir: c.DataDir, LogFile: c.LogFile, SocketDir: c.SocketDir, User: c.User.Name,
 		RequiresMountsFor: o.RequiresMountsFor,
 		OOMScoreAdj:       o.Start.OOMScoreAdj,
+		Restart:           o.Restart,
 		Notify:            NotifiesSystemd(c.BinDir),
 		StartTimeout:      o.Start.Timeout,
 	})
@@ -119,15 +120,19 @@ func (s systemdService) starting(ctx context.Context) error {
 			return err
 		}
 	}
-	mark := s.cluster.markLog()
+	s.cluster.started = s.cluster.markLog()
 	if err := s.systemctl(ctx, "start", s.options.Unit); err != nil {
-		words := s.cluster.lastWords(mark) // of a server without sd_notify
-		if words == "" {
-			words = s.journal(mark.at)
-		}
-		return &StartError{DataDir: s.cluster.DataDir, LastWords: words, Err: err}
+		return &StartError{DataDir: s.cluster.DataDir, LastWords: s.LastWords(), Err: err}
 	}
 	return nil
+}
+
+// LastWords are in the log of a server without sd_notify, else in the journal.
+func (s systemdService) LastWords() string {
+	if words := s.cluster.lastWords(s.cluster.started); words != "" {
+		return words
+	}
+	return s.journal(s.cluster.started.at)
 }
 
 // journal is what the unit said since a moment. Its own deadline: the caller's
@@ -135,7 +140,7 @@ func (s systemdService) starting(ctx context.Context) error {
 func (s systemdService) journal(since time.Time) string {
 	ctx, cancel := deadline(context.Background())
 	defer cancel()
-	cmd := s.command(ctx, "journalctl", "--unit="+s.options.Unit, fmt.Sprintf("--since=@%d", since.Unix()),
+	cmd := s.command(ctx, "journalctl", "--unit="+s.options.Unit, fmt.Sprintf("--since=@%d", max(since.Unix(), 0)),
 		"--lines=200", "--output=cat", "--no-pager", "--quiet")
 	out, err := output(s.cluster.Run, cmd)
 	if err != nil {

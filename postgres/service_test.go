@@ -19,12 +19,12 @@ func TestUnit(t *testing.T) {
 	standby := UnitOptions{
 		Description: "PostgreSQL standby of rds-prod", BinDir: "/usr/pgsql-12/bin", DataDir: "/zpdata01/pg12_1921_data",
 		LogFile: "/var/log/zreconcile/rds-prod/standby.log", SocketDir: "/run/zreconcile/rds-prod", User: "postgres",
-		RequiresMountsFor: []string{"/zpdata02", "/zpdata01", "/zpdata02"}, OOMScoreAdj: -900, Notify: true, StartTimeout: 10 * time.Minute,
+		RequiresMountsFor: []string{"/zpdata02", "/zpdata01", "/zpdata02"}, OOMScoreAdj: -900, Notify: true, Restart: true, StartTimeout: 10 * time.Minute,
 	}
 	forking := standby
 	forking.Notify, forking.SocketDir = false, "/var/run/postgresql"
 	odd := standby
-	odd.DataDir, odd.Description, odd.OOMScoreAdj = `/z 1/100%/$a "b"\c`, "clone 100%\nof rds-prod", 500
+	odd.DataDir, odd.Description, odd.OOMScoreAdj, odd.Restart = `/z 1/100%/$a "b"\c`, "clone 100%\nof rds-prod", 500, false
 	for name, o := range map[string]UnitOptions{"notify": standby, "forking": forking, "odd-path": odd} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", "unit", name+".service")
@@ -82,7 +82,7 @@ func (f *fakeSystemd) expect(t *testing.T, want ...string) {
 func TestSystemdService(t *testing.T) {
 	ctx := testContext(t)
 	u := testUser(t)
-	dir := testFolder(t, u)
+	dir := testFolder(t)
 	fake := &fakeSystemd{dir: filepath.Join(dir, "system")}
 	testMkdir(t, u, fake.dir)
 	c := &Cluster{DataDir: testMkdir(t, u, filepath.Join(dir, "data")), BinDir: testBinDir(t), User: u, LogFile: filepath.Join(dir, "log", "x"), Run: fake.run}

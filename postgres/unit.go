@@ -18,6 +18,7 @@ type UnitOptions struct {
 	User              string
 	RequiresMountsFor []string
 	OOMScoreAdj       int
+	Restart           bool          // when it fails
 	Notify            bool          // the server tells systemd when it is ready
 	StartTimeout      time.Duration // 0: one minute
 }
@@ -52,8 +53,10 @@ func Unit(o UnitOptions) string {
 	line("KillSignal=SIGINT")
 	line("TimeoutStartSec=%s", seconds(o.StartTimeout))
 	line("TimeoutStopSec=300")
-	line("Restart=on-failure")
-	line("RestartSec=5")
+	if o.Restart {
+		line("Restart=on-failure")
+		line("RestartSec=5")
+	}
 	line("OOMScoreAdjust=%d", o.OOMScoreAdj)
 	if o.OOMScoreAdj < 0 { // the postmaster alone is protected
 		line("Environment=PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj PG_OOM_ADJUST_VALUE=0")
