@@ -164,7 +164,7 @@ func trySocketText(connect, role, query string) (string, error) {
 	}
 	defer conn.Close(ctx)
 	var text *string
-	if _, err := conn.Exec(ctx, "SET statement_timeout = '60s'"); err != nil {
+	if _, err := conn.Exec(ctx, "SET statement_timeout = '60s'; SET lock_timeout = '20s'"); err != nil {
 		return "", err
 	}
 	if err := conn.QueryRow(ctx, query, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
