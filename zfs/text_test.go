@@ -1,0 +1,204 @@
+package zfs
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const degraded = `  pool: tank
+ state: DEGRADED
+status: One or more devices has been taken offline by the administrator.
+	Sufficient replicas exist for the pool to continue functioning in a
+	degraded state.
+action: Online the device using 'zpool online' or replace the device with
+	'zpool replace'.
+  scan: resilvered 64.3M in 0h8m with 0 errors on Thu Jul 18 12:56:58 2013
+config:
+
+	NAME                                   STATE     READ WRITE CKSUM
+	tank                                   DEGRADED     0     0     0
+	  mirror-0                             DEGRADED     0     0     0
+	    replacing-0                        DEGRADED     0     0     0
+	      127286639182292558               UNAVAIL      0     0     0  was /dev/disk/by-id/ata-A-part1
+	      /dev/disk/by-id/ata-N            ONLINE       0     0     0  (resilvering)
+	    /dev/disk/by-id/ata-B              ONLINE       0     0     0
+	  /var/disks/with blank                ONLINE       0     0     0
+	  indirect-2                           ONLINE       0     0     0
+	  draid2:4d:11c:0s-3                   ONLINE       0     0     0
+	    /dev/sdx                           ONLINE       0     0     0
+	special	
+	  mirror-4                             ONLINE       0     0     0
+	    /dev/sdc                           ONLINE       0     0     0
+	logs	
+	  /dev/sdd                             ONLINE       0     0     0
+	cache
+	  /dev/sde                             ONLINE       0     0     0
+	spares
+	  /dev/sdf                             AVAIL   
+
+errors: No known data errors
+`
+
+func TestStatusOfADegradedPool(t *testing.T) {
+	reports := parseStatus(degraded)
+	if len(reports) != 1 {
+		t.Fatalf("%d pools", len(reports))
+	}
+	r := reports[0]
+	if r.fields["state"] != "DEGRADED" || !strings.HasSuffix(r.fields["status"], "in a degraded state.") || r.fields["errors"] != "No known data errors" {
+		t.Errorf("fields %v", r.fields)
+	}
+	want := []Vdev{
+		{Type: "mirror", Name: "mirror-0", State: "DEGRADED", Devices: []Device{
+			{"/dev/disk/by-id/ata-A-part1", "UNAVAIL"}, {"/dev/disk/by-id/ata-N", "ONLINE"}, {"/dev/disk/by-id/ata-B", "ONLINE"}}},
+		{Name: "/var/disks/with blank", State: "ONLINE", Devices: []Device{{"/var/disks/with blank", "ONLINE"}}},
+		{Type: "draid2", Name: "draid2:4d:11c:0s-3", State: "ONLINE", Devices: []Device{{"/dev/sdx", "ONLINE"}}},
+		{Type: "mirror", Class: "special", Name: "mirror-4", State: "ONLINE", Devices: []Device{{"/dev/sdc", "ONLINE"}}},
+		{Class: "log", Name: "/dev/sdd", State: "ONLINE", Devices: []Device{{"/dev/sdd", "ONLINE"}}},
+		{Class: "cache", Name: "/dev/sde", State: "ONLINE", Devices: []Device{{"/dev/sde", "ONLINE"}}},
+		{Class: "spare", Name: "/dev/sdf", State: "AVAIL", Devices: []Device{{"/dev/sdf", "AVAIL"}}},
+	}
+	if diff := cmp.Diff(want, r.vdevs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestImportListsSeveralPools(t *testing.T) {
+	out := `   pool: a
+     id: 1785981735137013783
+  state: ONLINE
+ action: The pool can be imported using its name or numeric identifier.
+ config:
+
+	a           ONLINE
+	  raidz1-0  ONLINE
+	    sda     ONLINE
+	    sdb     ONLINE
+
+   pool: b
+     id: 2
+  state: UNAVAIL
+ status: One or more devices are missing from the system.
+ action: The pool cannot be imported. Attach the missing
+	devices and try again.
+ config:
+
+	b                      UNAVAIL  insufficient replicas
+	  1234567890123456789  UNAVAIL
+`
+	c := New(func(cmd *exec.Cmd) error { _, err := cmd.Stdout.Write([]byte(out)); return err })
+	pools, err := c.Importable(t.Context(), nil)
+	if err != nil || len(pools) != 2 {
+		t.Fatalf("%+v, %v", pools, err)
+	}
+	if a := pools[0]; a.Name != "a" || a.Vdevs[0].Type != "raidz1" || len(a.Vdevs[0].Devices) != 2 {
+		t.Errorf("%+v", a)
+	}
+	if b := pools[1]; b.GUID != "2" || b.State != "UNAVAIL" || !strings.HasSuffix(b.Action, "and try again.") {
+		t.Errorf("%+v", b)
+	}
+}
+
+func FuzzParseStatus(f *testing.F) {
+	f.Add(degraded)
+	f.Add("pool: a\nconfig:\n\ta ONLINE\n\t\t\tb\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, r := range parseStatus(text) {
+			if _, ok := r.fields["pool"]; !ok {
+				t.Fatal("a report without a pool")
+			}
+		}
+	})
+}
+
+func TestErrorsAreClassifiedByTheToolsWords(t *testing.T) {
+	for words, want := range map[string]Kind{
+		"cannot open 'x': no such pool":                                                                                                               ErrNotFound,
+		"cannot open 'x': dataset does not exist":                                                                                                     ErrNotFound,
+		"The ZFS modules are not loaded.\nTry running 'modprobe zfs' as root to load them.":                                                           ErrNoModule,
+		"The ZFS modules cannot be auto-loaded.\nTry running 'modprobe zfs' as root to manually load them.":                                           ErrNoModule,
+		"connect: No such file or directory\nPlease make sure that the zfs-fuse daemon is running.\ninternal error: failed to initialize ZFS library": ErrNoModule,
+		"cannot open 'x': pool I/O is currently suspended":                                                                                            ErrSuspended,
+		"cannot destroy 'p/d': dataset is busy":                                                                                                       ErrBusy,
+		"umount: /x: target is busy.\ncannot unmount '/x': umount failed":                                                                             ErrBusy,
+		"cannot destroy snapshot p@a: it's being held. Run 'zfs holds -r p@a' to see holders.":                                                        ErrHeld,
+		"cannot destroy 'p@a': snapshot has dependent clones\nuse '-R' to destroy":                                                                    ErrHasClones,
+		"cannot destroy 'p': filesystem has children\nuse '-r' to destroy":                                                                            ErrHasChildren,
+		"cannot create 'p/d': out of space":                                                                                                           ErrNoSpace,
+		"cannot create 'p/d': permission denied":                                                                                                      ErrPermission,
+		"cannot set property for 'p': 'recordsize' must be power of 2 from 512B to 1M":                                                                ErrInvalidProperty,
+		"invalid vdev specification\nuse '-f' to override:\n/dev/sdb1 is part of active pool 'x'":                                                     ErrInUse,
+		"invalid option 'P'\nusage:\n\tstatus [-vx] [pool] ... permission denied":                                                                     ErrOther,
+		"": ErrOther,
+	} {
+		if got := classify(words); got != want {
+			t.Errorf("%q: %s, want %s", words, got, want)
+		}
+	}
+}
+
+func TestNoModuleIsNotAMissingPool(t *testing.T) { // pitfall 51
+	for _, run := range []func(*exec.Cmd) error{
+		func(cmd *exec.Cmd) error {
+			_, _ = cmd.Stderr.Write([]byte("The ZFS modules are not loaded.\n"))
+			return exitStatus(1)
+		},
+		func(cmd *exec.Cmd) error { return &exec.Error{Name: "zpool", Err: exec.ErrNotFound} },
+	} {
+		inv, err := New(run).Inventory(context.Background(), "p", Query{})
+		if !errors.Is(err, ErrNoModule) {
+			t.Errorf("%+v, %v", inv, err)
+		}
+	}
+}
+
+func TestSuspendedPoolIsNotRead(t *testing.T) {
+	o := &openZFS{t: t, answers: map[string]string{
+		"zpool get -Hp all zp1": strings.ReplaceAll(openZPoolGet, "ONLINE", "SUSPENDED"),
+		"zpool status zp1":      strings.ReplaceAll(openZPoolStatus, "ONLINE", "SUSPENDED"),
+	}}
+	inv, err := New(o.run).Inventory(t.Context(), "zp1", Query{})
+	if !errors.Is(err, ErrSuspended) || inv.Pool == nil || !inv.Pool.Suspended {
+		t.Errorf("%+v, %v", inv, err)
+	}
+}
+
+func TestMountsAreUnescapedAndTheLastOneWins(t *testing.T) {
+	mounts, err := parseMounts(strings.NewReader(`22 1 0:20 / / rw - ext4 /dev/vda rw
+30 22 0:31 / /zpdata01 rw,relatime shared:9 - zfs zp1/zpdata01 rw
+31 22 0:32 / /with\040blank\011tab rw - fuse.zfs zp1/b rw
+32 30 0:33 / /zpdata01/sub rw - zfs zp1/sub rw
+33 22 0:34 / /zpdata02 rw - zfs zp1/zpdata02 rw
+34 22 0:35 / /zpdata02 rw - tmpfs tmpfs rw
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		dataset, dir string
+		want         bool
+	}{
+		{"zp1/zpdata01", "/zpdata01/", true},
+		{"zp1/b", "/with blank\ttab", true},
+		{"zp1/sub", "/zpdata01", false},
+		{"zp1/zpdata02", "/zpdata02", false}, // hidden
+		{"zp1/none", "/none", false},
+	} {
+		if got := MountedAt(mounts, tc.dataset, tc.dir); got != tc.want {
+			t.Errorf("MountedAt(%s, %q) = %v", tc.dataset, tc.dir, got)
+		}
+	}
+	for path, want := range map[string]string{"/zpdata01/x": "zp1/zpdata01", "/zpdata01/sub/x": "zp1/sub", "/zpdata011": "/dev/vda", "/zpdata02": "tmpfs"} { // pitfall 56
+		if m, ok := Holding(mounts, path); !ok || m.Source != want {
+			t.Errorf("Holding(%s) = %+v", path, m)
+		}
+	}
+	if _, err := parseMounts(strings.NewReader("nonsense\n")); err == nil {
+		t.Error("nonsense was read")
+	}
+}
