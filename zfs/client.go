@@ -45,7 +45,7 @@ func New(run func(*exec.Cmd) error) *Client { return &Client{Run: run} }
 func (c *Client) list(ctx context.Context, target string, argv ...string) (string, error) {
 	var out bytes.Buffer
 	err := c.stream(ctx, listDeadline, &out, target, argv...)
-	if err != nil && errors.Is(err, ErrDeadline) {
+	if errors.Is(err, ErrDeadline) || errors.Is(err, ErrCanceled) {
 		return "", err // the command may still be writing
 	}
 	return out.String(), err
@@ -57,7 +57,7 @@ func (c *Client) change(ctx context.Context, target string, argv ...string) erro
 }
 
 // stream runs a command under a deadline of its own and gives its standard output to out. An error is an
-// *Error. After ErrDeadline, out may still be written to and must not be looked at.
+// *Error. After ErrDeadline and ErrCanceled, out may still be written to and must not be looked at.
 func (c *Client) stream(ctx context.Context, deadline time.Duration, out io.Writer, target string, argv ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()

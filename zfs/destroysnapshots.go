@@ -162,7 +162,7 @@ func (c *Client) destroyList(ctx context.Context, batch []Snapshot, left map[str
 // destroyEach tries the members of a batch by themselves when the batch failed for no member's sake that
 // the tool would name. What stops all of them alike stops this, too.
 func (c *Client) destroyEach(ctx context.Context, batch []Snapshot, cause error, left map[string]error) {
-	for _, whole := range []Kind{ErrNoModule, ErrSuspended, ErrPermission, ErrDeadline} {
+	for _, whole := range []Kind{ErrNoModule, ErrSuspended, ErrPermission, ErrDeadline, ErrCanceled} {
 		if errors.Is(cause, whole) {
 			blame(left, batch, cause)
 			return

@@ -30,6 +30,7 @@ const (
 	ErrInvalidProperty Kind = "invalid property"
 	ErrInUse           Kind = "device in use"
 	ErrDeadline        Kind = "deadline passed"
+	ErrCanceled        Kind = "interrupted"
 	ErrReplaced        Kind = "replaced by another of the same name"
 	ErrNotAtomic       Kind = "cannot be done in one atomic operation by this tool"
 	ErrUnsupported     Kind = "not supported by this tool"
@@ -97,6 +98,9 @@ func newError(ctx context.Context, err error, argv []string, target, stderr stri
 		e.Kind = ErrNoModule
 	case ctx.Err() != nil && e.ExitCode == -1:
 		e.Kind, e.cause = ErrDeadline, ctx.Err()
+		if errors.Is(ctx.Err(), context.Canceled) {
+			e.Kind = ErrCanceled
+		}
 	}
 	return e
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // Query names the properties, native and user ones, that an inventory reads beside those in the fields of
-// Dataset and Snapshot. PoolProperties is there for symmetry: all of a pool's properties are always read.
+// Dataset and Snapshot. All of a pool's properties are always read; those in PoolProperties that it does
+// not show are reported in Unsupported.
 type Query struct {
 	PoolProperties, DatasetProperties, SnapshotProperties []string
 }
@@ -22,7 +23,7 @@ type Inventory struct {
 	Pool        *Pool      // nil: the tool said that no such pool is imported
 	Datasets    []Dataset  // file systems and volumes, by name
 	Snapshots   []Snapshot // by CreateTXG, then Dataset, then Name
-	Unsupported []string   // queried native properties that this tool does not know
+	Unsupported []string   // queried properties that this tool does not know, sorted
 }
 
 // Value is a property's value and where it comes from.
@@ -161,6 +162,11 @@ func (c *Client) readListings(ctx context.Context, inv *Inventory, types bool, q
 	forDatasets, missing := c.onlySupported(slices.Concat(datasetColumns, q.DatasetProperties))
 	forSnapshots, missingToo := c.onlySupported(slices.Concat(snapshotColumns, q.SnapshotProperties))
 	inv.Datasets, inv.Snapshots = nil, nil
+	for _, name := range q.PoolProperties {
+		if _, ok := inv.Pool.Properties[name]; !ok {
+			missing = append(missing, name)
+		}
+	}
 	inv.Unsupported = unique(slices.Concat(missing, missingToo))
 	slices.Sort(inv.Unsupported)
 	emit := inv.adder(q)

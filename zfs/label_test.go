@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,7 +93,9 @@ func TestProbeKnowsOtherContent(t *testing.T) {
 	ext4 := zfstest.File(t, dir, "ext4", 64<<20)
 	zfstest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", ext4)
 	gpt := zfstest.File(t, dir, "gpt", 64<<20)
-	overwrite(t, gpt, 0, protectiveMBR())
+	overwrite(t, gpt, 0, partitionTable(64<<20))
+	dos := zfstest.File(t, dir, "dos", 64<<20)
+	overwrite(t, dos, 0, bootRecord(0x83))
 	labelled := zfstest.File(t, dir, "labelled", 64<<20)
 	zfstest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", labelled)
 	overwrite(t, labelled, 64<<20-labelSize+pairsOffset, encodeLabel("zp0", 42, 1, 9))
@@ -100,7 +103,8 @@ func TestProbeKnowsOtherContent(t *testing.T) {
 
 	for path, want := range map[string]Content{
 		ext4:            {Kind: Filesystem, Detail: "ext4"},
-		gpt:             {Kind: PartitionTable, Detail: "dos"},
+		gpt:             {Kind: PartitionTable, Detail: "gpt"},
+		dos:             {Kind: PartitionTable, Detail: "dos"},
 		small:           {Kind: Empty, Detail: "no known content"},
 		dir + "/absent": {Kind: Missing, Detail: "does not exist"},
 		labelled:        {Kind: Label, Detail: `pool "zp0" (guid 42), exported`, PoolName: "zp0", PoolGUID: "42", PoolState: "exported"}, // pitfall 55
@@ -118,14 +122,55 @@ func TestProbeKnowsOtherContent(t *testing.T) {
 	}
 }
 
-// protectiveMBR is a partition table with one entry.
-func protectiveMBR() []byte {
+// bootRecord is a DOS partition table with one entry.
+func bootRecord(kind byte) []byte {
 	b := make([]byte, 512)
-	b[446+4] = 0x83
-	binary.LittleEndian.PutUint32(b[446+8:], 2048)
+	b[446+4] = kind
+	binary.LittleEndian.PutUint32(b[446+8:], 1)
 	binary.LittleEndian.PutUint32(b[446+12:], 4096)
 	b[510], b[511] = 0x55, 0xaa
 	return b
+}
+
+// partitionTable is an empty GPT behind its protective boot record (UEFI, 5.3).
+func partitionTable(size uint64) []byte {
+	const entries, entrySize, headerSize = 128, 128, 92
+	header := make([]byte, headerSize)
+	copy(header, "EFI PART")
+	little := binary.LittleEndian
+	little.PutUint32(header[8:], 0x00010000)
+	little.PutUint32(header[12:], headerSize)
+	little.PutUint64(header[24:], 1)
+	little.PutUint64(header[32:], size/512-1)
+	little.PutUint64(header[40:], 34)
+	little.PutUint64(header[48:], size/512-34)
+	copy(header[56:], "sixteen bytes id")
+	little.PutUint64(header[72:], 2)
+	little.PutUint32(header[80:], entries)
+	little.PutUint32(header[84:], entrySize)
+	little.PutUint32(header[88:], crc32.ChecksumIEEE(make([]byte, entries*entrySize)))
+	little.PutUint32(header[16:], crc32.ChecksumIEEE(header))
+	return append(bootRecord(0xee), header...)
+}
+
+func TestAMountedDeviceIsInUse(t *testing.T) {
+	mounts, err := Mounts()
+	must(t, err)
+	for _, m := range mounts {
+		if number := deviceNumber(m.Source); number == "" || number != m.Device {
+			continue
+		}
+		if f, err := os.Open(m.Source); err != nil {
+			continue
+		} else {
+			_ = f.Close()
+		}
+		if content := probe(t, m.Source); content.Kind != InUse || !strings.Contains(content.Detail, "mounted") {
+			t.Errorf("%s at %s: %+v", m.Source, m.Target, content)
+		}
+		return
+	}
+	t.Skip("SKIPPED, NOT TESTED: no block device that may be read is mounted here")
 }
 
 // encodeLabel writes the pairs of a label as nvlist_pack does.

@@ -12,6 +12,7 @@ var (
 	countLimits    = []string{"filesystem_limit", "snapshot_limit"}
 	quotaByUser    = []string{"userquota@", "groupquota@", "projectquota@", "userobjquota@", "groupobjquota@", "projectobjquota@"}
 	freeText       = []string{"mountpoint", "sharenfs", "sharesmb", "mlslabel", "keylocation", "comment", "bootfs", "cachefile", "altroot", "compatibility"}
+	dashForUnset   = []string{"comment", "bootfs", "cachefile", "altroot"}
 	datasetAtBirth = []string{"casesensitivity", "normalization", "utf8only", "volblocksize", "encryption", "keyformat", "pbkdf2iters"}
 	poolAtBirth    = []string{"ashift", "altroot", "readonly", "tname"}
 	readOnly       = []string{"available", "clones", "compressratio", "createtxg", "creation", "defer_destroy",
@@ -46,6 +47,9 @@ func SameValue(property, a, b string) bool {
 	base, _, perUser := strings.Cut(property, "@")
 	if base == "feature" { // once in use, enabled is shown as active (zpool-features(7))
 		return a != "disabled" && b != "disabled"
+	}
+	if slices.Contains(dashForUnset, property) && strings.Trim(a, "-") == "" && strings.Trim(b, "-") == "" {
+		return true
 	}
 	if property == "mountpoint" || property == "altroot" {
 		return samePath(a, b)

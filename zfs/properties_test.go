@@ -51,6 +51,8 @@ func TestPitfall48_ValuesAreComparedByMeaning(t *testing.T) {
 		{"zr:x", "yes", "on", false},
 		{"zr:x", "8K", "8192", false},
 		{"comment", "Prod", "prod", false},
+		{"comment", "", "-", true},
+		{"comment", "", "prod", false},
 	} {
 		for _, pair := range [][2]string{{tc.a, tc.b}, {tc.b, tc.a}} {
 			if got := SameValue(tc.property, pair[0], pair[1]); got != tc.same {

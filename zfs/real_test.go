@@ -140,9 +140,9 @@ func TestUnsupportedPropertiesAreReported(t *testing.T) {
 	pool, _ := zfstest.Pool(t, poolSize)
 	var count counter
 	c := New(count.run)
-	q := Query{DatasetProperties: []string{"recordsize", "no_such_property", "zr:x"}}
+	q := Query{DatasetProperties: []string{"recordsize", "no_such_property", "zr:x"}, PoolProperties: []string{"ashift", "no_such_either"}}
 	inv := inventory(t, c, pool, q)
-	if !slices.Equal(inv.Unsupported, []string{"no_such_property"}) || len(inv.Datasets) != 1 || inv.Datasets[0].Properties["recordsize"].Value == "" {
+	if !slices.Equal(inv.Unsupported, []string{"no_such_either", "no_such_property"}) || len(inv.Datasets) != 1 || inv.Datasets[0].Properties["recordsize"].Value == "" {
 		t.Errorf("%+v", inv)
 	}
 	if first := count.since(0); len(first) > 6 {
@@ -361,6 +361,14 @@ func TestErrorKindsOfTheRealTool(t *testing.T) {
 	inv := inventory(t, c, pool, Query{DatasetProperties: []string{"atime"}, SnapshotProperties: []string{"zr:late"}})
 	if d, _ := inv.Dataset(pool + "/d"); d.Properties["atime"].Local() || !inv.Snapshots[0].Properties["zr:late"].Local() {
 		t.Errorf("%+v", inv)
+	}
+}
+
+func TestAnInterruptIsNoDeadline(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := New(nil).Inventory(ctx, "p", Query{}); !errors.Is(err, ErrCanceled) || errors.Is(err, ErrDeadline) {
+		t.Errorf("%v", err)
 	}
 }
 
