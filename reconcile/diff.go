@@ -1,0 +1,88 @@
+package reconcile
+
+import (
+	"sort"
+	"time"
+
+	"github.com/zreconcile/zreconcile/spec"
+)
+
+// view is what a stage decides from: the file, the host, the moment.
+type view struct {
+	site  *spec.Site
+	state *State
+	now   time.Time
+	only  Only
+	// retained is true once retention has been applied: what it could not
+	// destroy is then still there, and keeps its WAL. Before, a plan counts
+	// on what retention is going to destroy.
+	retained bool
+}
+
+// Diff works out what differs between the site and the host at a moment. It is
+// pure: the same state gives the same plan, in the same order.
+func Diff(site *spec.Site, state State, now time.Time, only Only) Plan {
+	in := &view{site: site, state: &state, now: now, only: only}
+	var changes []Change
+	for _, s := range stages() {
+		changes = append(changes, in.diff(s)...)
+	}
+	plan := newPlan(site.Name, changes, in.notes(), in.next())
+	for _, f := range state.Failures {
+		plan.Failures = append(plan.Failures, f.Text)
+	}
+	return plan
+}
+
+// diff is one stage's share of the plan, sorted by name within it.
+func (in *view) diff(s stage) []Change {
+	var wanted []Change
+	for _, c := range s.diff(in) {
+		c.Kind = s.kind
+		if in.only.Wants(c.Kind, c.Name) {
+			wanted = append(wanted, c)
+		}
+	}
+	return wanted
+}
+
+// at makes a change point at the place of the file that asks for it.
+func (c Change) at(pos spec.Pos) Change {
+	c.File, c.Line = pos.File, pos.Line
+	return c
+}
+
+// next is the first moment after now at which the plan changes by itself.
+func (in *view) next() time.Time {
+	var next time.Time
+	earliest := func(t time.Time) {
+		if t.After(in.now) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if in.site.Standby != nil && in.site.Snapshots != nil {
+		if d, err := in.snapshotDue(); err == nil {
+			earliest(d.next)
+		}
+	}
+	for _, c := range in.state.Clones {
+		if t, ok := in.cloneDue(c); ok {
+			earliest(t)
+		}
+	}
+	return next
+}
+
+// notes are what a person should know and no change can mend.
+func (in *view) notes() []string {
+	var notes []string
+	if p := in.state.ZFS.Pool; p != nil {
+		notes = append(notes, poolNotes(*p)...)
+	}
+	if s := in.state.Cluster.Status; s != nil && len(s.PendingRestart) > 0 && in.site.Standby.Restart == "never" {
+		pending := append([]string{}, s.PendingRestart...)
+		sort.Strings(pending)
+		notes = append(notes, "the standby waits for a restart (standby.restart is never) before these settings take effect: "+join(pending))
+	}
+	return notes
+}

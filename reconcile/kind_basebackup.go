@@ -1,0 +1,238 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/docker/go-units"
+
+	"github.com/zreconcile/zreconcile/postgres"
+)
+
+// diffBasebackup wants a cluster in the data directory: the one that is there,
+// of the primary's system identifier, or a copy of the primary. It is made only
+// into a directory that is missing, empty or left unfinished by this program.
+func diffBasebackup(in *view) []Change {
+	s := in.site.Standby
+	if s == nil {
+		return nil
+	}
+	c := Change{Name: s.DataDir}.at(s.Pos)
+	cluster := in.state.Cluster
+	switch cluster.Content {
+	case DirCluster:
+		return adoption(in, c)
+	case DirStranger:
+		return []Change{c.block(fmt.Sprintf("%s holds files that are no PostgreSQL cluster: %s", s.DataDir, join(cluster.Strangers)),
+			fmt.Sprintf("move them aside: mv %s %s.aside", s.DataDir, s.DataDir))}
+	}
+	if why, mend := copyBlock(in); why != "" {
+		return []Change{c.block(why, mend)}
+	}
+	c.Action, c.Why = Create, map[Content]string{
+		DirMissing: "there is no data directory",
+		DirEmpty:   "the data directory is empty",
+		DirPartial: "an earlier copy was left unfinished; it is made again",
+	}[cluster.Content]
+	if p := in.state.Primary; p != nil {
+		c.Attrs = append(c.Attrs,
+			Attr{Name: "system identifier", After: strconv.FormatUint(p.SystemID, 10)},
+			Attr{Name: "major version", After: strconv.Itoa(p.Major)})
+		if p.Size > 0 {
+			c.Attrs = append(c.Attrs, Attr{Name: "size", After: units.BytesSize(float64(p.Size))})
+		}
+	}
+	return []Change{c}
+}
+
+// adoption accepts a cluster that stands there, if it is the primary's.
+func adoption(in *view, c Change) []Change {
+	control := in.state.Cluster.Control
+	if control == nil {
+		return nil // its reading failed, and is a failure of its own
+	}
+	s := in.site.Standby
+	if p := in.state.Primary; p != nil && p.SystemID != control.SystemID {
+		return []Change{c.block(fmt.Sprintf("the cluster in %s has system identifier %d, the primary's is %d: it is another database", s.DataDir, control.SystemID, p.SystemID),
+			fmt.Sprintf("move it aside (mv %s %s.aside), name another standby.dataDir, or correct standby.primary", s.DataDir, s.DataDir))}
+	}
+	if other, where := foreignSystem(in, control.SystemID); other != "" {
+		return []Change{c.block(fmt.Sprintf("the cluster in %s has system identifier %d, but this site's %s belong to %s", s.DataDir, control.SystemID, where, other),
+			"give the other cluster a site name and an archive.dir of its own")}
+	}
+	return nil
+}
+
+// copyBlock says what forbids a base backup.
+func copyBlock(in *view) (why, mend string) {
+	s := in.site.Standby
+	for _, dir := range clusterDirs(in) {
+		if why, mend := mountBlock(in, dir); why != "" {
+			return why, mend
+		}
+	}
+	p := in.state.Primary
+	if p == nil {
+		return "", ""
+	}
+	if p.Major != in.state.Server.Major {
+		return fmt.Sprintf("the primary runs PostgreSQL %d, the server here (%s) is %d: a standby must be of the same major version", p.Major, in.state.Server.BinDir, in.state.Server.Major),
+			fmt.Sprintf("install PostgreSQL %d here (apt install postgresql-%d) or name its folder as standby.binDir", p.Major, p.Major)
+	}
+	if other, where := foreignSystem(in, p.SystemID); other != "" {
+		return fmt.Sprintf("the primary's system identifier is %d, but this site's %s belong to %s: a copy would mix two databases", p.SystemID, where, other),
+			"correct standby.primary, or give the new database a site name and an archive.dir of its own"
+	}
+	for _, t := range p.Tablespaces {
+		if !mapped(in, t.Location) {
+			return fmt.Sprintf("the primary has a tablespace at %s, and the file does not say where it goes", t.Location),
+				fmt.Sprintf("standby: tablespaces: {%s: /a/folder/on/a/dataset}", t.Location)
+		}
+	}
+	if free, ok := freeBytes(in, s.DataDir); ok && p.Size > free {
+		return fmt.Sprintf("the primary holds %s, and the dataset of %s has %s left", units.BytesSize(float64(p.Size)), s.DataDir, units.BytesSize(float64(free))),
+			"add a vdev (zpool add), raise a quota, or free space"
+	}
+	return "", ""
+}
+
+func clusterDirs(in *view) []string {
+	dirs := []string{in.site.Standby.DataDir}
+	if d := in.site.Standby.WALDir; d != "" {
+		dirs = append(dirs, d)
+	}
+	for _, t := range in.site.Standby.Tablespaces {
+		dirs = append(dirs, t.To)
+	}
+	return dirs
+}
+
+// mountBlock wants a directory's dataset mounted: an unmounted or locked one
+// looks like an empty folder on the root disk (pitfall 56). A dataset that this
+// plan creates or mounts is as good.
+func mountBlock(in *view, dir string) (why, mend string) {
+	p, ok := placeOf(in.site, in.state, dir)
+	if !ok {
+		return fmt.Sprintf("%s lies on no dataset of pool %s", dir, in.site.Pool.Name),
+			"name a dataset with a mountpoint above it, or choose a folder below one"
+	}
+	d, exists := in.state.ZFS.Dataset(p.Dataset)
+	if !exists || mountedAt(in.state, p) || willMount(in, p.Dataset) {
+		return "", ""
+	}
+	return fmt.Sprintf("dataset %s, which should hold %s, is not mounted at %s (mounted: %v, mountpoint: %s)", p.Dataset, dir, p.Mountpoint, d.Mounted, d.Mountpoint),
+		fmt.Sprintf("zfs mount %s; for an encrypted one, zfs load-key %s before", p.Dataset, p.Dataset)
+}
+
+// willMount is true where the dataset's own change mounts it.
+func willMount(in *view, dataset string) bool {
+	for _, c := range diffDataset(in) {
+		if c.Name == dataset && c.Action == Update && in.only.Wants(kindDataset, dataset) {
+			for _, a := range c.Attrs {
+				if a.Name == "mounted" || a.Name == "mountpoint" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// foreignSystem finds snapshots or WAL of this site that are of another cluster.
+func foreignSystem(in *view, systemID uint64) (other, where string) {
+	id := strconv.FormatUint(systemID, 10)
+	for _, s := range ours(in.site, in.state) {
+		if s.SystemID != "" && s.SystemID != id {
+			return s.SystemID, "snapshots (" + s.Name + ")"
+		}
+	}
+	if a := in.state.Archive.SystemID; a != 0 && a != systemID {
+		return strconv.FormatUint(a, 10), "archive (" + in.site.Archive.Dir + ")"
+	}
+	return "", ""
+}
+
+func mapped(in *view, location string) bool {
+	for _, t := range in.site.Standby.Tablespaces {
+		if strings.TrimSuffix(t.From, "/") == strings.TrimSuffix(location, "/") {
+			return true
+		}
+	}
+	return false
+}
+
+func freeBytes(in *view, dir string) (int64, bool) {
+	p, ok := placeOf(in.site, in.state, dir)
+	if !ok {
+		return 0, false
+	}
+	d, exists := in.state.ZFS.Dataset(p.Dataset)
+	return d.Available, exists
+}
+
+func applyBasebackup(ctx context.Context, h *Host, in *view, c Change) error {
+	s := in.site.Standby
+	cluster := h.cluster(in.site, in.state.Server.BinDir, "", in.state.Server.User)
+	passfile, err := h.ensurePassfile(in)
+	if err != nil {
+		return err
+	}
+	tablespaces := map[string]string{}
+	for _, t := range s.Tablespaces {
+		tablespaces[t.From] = t.To
+	}
+	slot, err := h.ensureSlot(ctx, in)
+	if err != nil {
+		return err
+	}
+	return cluster.BaseBackup(ctx, postgres.BackupOptions{
+		Target: s.DataDir, WALDir: s.WALDir, Tablespaces: tablespaces, SystemID: in.state.Primary.SystemID,
+		Checkpoint: s.Basebackup.Checkpoint, MaxRate: s.Basebackup.MaxRate, Slot: slot,
+		Conninfo: primaryConninfo(in.site, passfile), Passfile: passfile,
+		Progress: func(p postgres.Progress) {
+			h.OnProgress(Progress{Kind: kindBasebackup, Name: c.Name, Done: p.Done, Total: p.Total})
+		},
+	})
+}
+
+// ensureSlot makes the replication slot that the file names on the primary.
+func (h *Host) ensureSlot(ctx context.Context, in *view) (string, error) {
+	slot := in.site.Standby.Primary.Slot
+	if slot == "" {
+		return "", nil
+	}
+	return slot, postgres.CreateSlot(ctx, h.primary(in.site, in.state.Cluster.Password), slot)
+}
+
+// contentOf tells what stands in a data directory; strangers are the names of
+// files that are no cluster's.
+func contentOf(dir string) (c Content, strangers []string, err error) {
+	for _, suffix := range []string{postgres.PartialSuffix, postgres.VerifiedSuffix} {
+		if _, err := os.Lstat(dir + suffix); err == nil {
+			c = DirPartial
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case os.IsNotExist(err):
+		return c, nil, nil
+	case err != nil:
+		return c, nil, err
+	case len(entries) == 0:
+		return max(c, DirEmpty), nil, nil
+	}
+	for _, e := range entries {
+		strangers = append(strangers, e.Name())
+	}
+	if _, err := os.Stat(filepath.Join(dir, "PG_VERSION")); err != nil {
+		return DirStranger, strangers, nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, "global", "pg_control")); err != nil {
+		return DirStranger, strangers, nil
+	}
+	return DirCluster, nil, nil
+}

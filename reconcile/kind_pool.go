@@ -1,0 +1,317 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
+)
+
+// diffPool wants the pool imported, made where it cannot be, and of the wanted
+// properties. A device with a ZFS label is never written over: a disk that is
+// late at boot must not cost a pool (pitfall 55).
+func diffPool(in *view) []Change {
+	if in.state.failed(kindPool) {
+		return nil
+	}
+	if in.state.ZFS.Pool == nil {
+		return []Change{absentPool(in).at(in.site.Pool.Pos)}
+	}
+	var changes []Change
+	if c, differs := poolProperties(in); differs {
+		changes = append(changes, c)
+	}
+	if c, blocked := poolBlock(in); blocked {
+		changes = append(changes, c.at(in.site.Pool.Pos))
+	}
+	return changes
+}
+
+// absentPool imports, creates or blocks.
+func absentPool(in *view) Change {
+	pool, absent := in.site.Pool, in.state.Absent
+	c := Change{Name: pool.Name, Action: Create}
+	switch n := len(absent.Importable); {
+	case n == 1:
+		found := absent.Importable[0]
+		if found.State != "ONLINE" && found.State != "DEGRADED" {
+			return c.block(fmt.Sprintf("pool %s can be seen but not imported: %s %s", pool.Name, found.State, found.Status),
+				"bring its missing devices back, then look at: zpool import")
+		}
+		c.Why = "the pool is not imported, and can be"
+		c.Attrs = []Attr{{Name: "import", After: found.GUID}}
+		return c
+	case n > 1:
+		return c.block(fmt.Sprintf("%d pools named %s can be imported", n, pool.Name), "import the right one by its number: zpool import; zpool import NUMBER")
+	case len(pool.Vdevs) == 0:
+		return c.block(fmt.Sprintf("no pool %s is imported or can be, and the file names no vdevs to create it from", pool.Name),
+			"attach its disks and look at zpool import, or name pool.vdevs")
+	}
+	if why, mend := deviceBlock(pool, absent.Devices); why != "" {
+		return c.block(why, mend)
+	}
+	c.Why = "there is no such pool"
+	for _, v := range pool.Vdevs {
+		c.Attrs = append(c.Attrs, Attr{Name: vdevLabel(v.Type, v.Class), After: strings.Join(v.Devices, " ")})
+	}
+	for _, p := range pool.Properties {
+		c.Attrs = append(c.Attrs, Attr{Name: p.Name, After: text(p.Value)})
+	}
+	for _, p := range pool.RootProperties {
+		c.Attrs = append(c.Attrs, Attr{Name: "root " + p.Name, After: text(p.Value)})
+	}
+	return c
+}
+
+// block turns a change into one that needs a person.
+func (c Change) block(why, mend string) Change {
+	c.Action, c.Why, c.Mend = Block, why, mend
+	return c
+}
+
+// deviceBlock says which device of the spec must not be written over, and why.
+func deviceBlock(pool spec.Pool, contents map[string]zfs.Content) (why, mend string) {
+	for _, v := range pool.Vdevs {
+		for _, device := range v.Devices {
+			switch c := contents[device]; c.Kind {
+			case zfs.Empty:
+			case zfs.Missing:
+				return fmt.Sprintf("device %s is not there", device), "attach the disk or make the file, or correct pool.vdevs"
+			case zfs.Label:
+				return fmt.Sprintf("device %s carries a ZFS label: %s", device, c.Detail),
+					fmt.Sprintf("a labelled device is never written over; look with zpool import and zdb -l %s, and if the label is of no use to anybody run: zpool labelclear %s", device, device)
+			case zfs.InUse:
+				return fmt.Sprintf("device %s is in use: %s", device, c.Detail), "name another device, or unmount this one"
+			default:
+				if !contains(pool.Overwrite, device) {
+					return fmt.Sprintf("device %s is not empty: %s", device, c.Detail),
+						fmt.Sprintf("if it may be lost, name it in the spec (pool: overwrite: [%s]) or run: wipefs -a %s", device, device)
+				}
+			}
+		}
+	}
+	return "", ""
+}
+
+// poolProperties is the change of what can be set on a living pool.
+func poolProperties(in *view) (Change, bool) {
+	pool := in.site.Pool
+	c := Change{Name: pool.Name, Action: Update, Why: "properties of the pool differ"}
+	for _, p := range pool.Properties {
+		if have, differs := differing(in.state.ZFS.Pool.Properties, p); differs && !zfs.PoolCreationOnly(p.Name) {
+			c.Attrs = append(c.Attrs, Attr{Name: p.Name, Before: have.Value, After: text(p.Value)})
+			c = c.at(p.Pos)
+		}
+	}
+	root, _ := in.state.ZFS.Dataset(pool.Name)
+	for _, p := range pool.RootProperties {
+		if have, differs := differing(root.Properties, p); differs && !zfs.CreationOnly(p.Name) {
+			c.Attrs = append(c.Attrs, Attr{Name: "root " + p.Name, Before: have.Value, After: text(p.Value)})
+			c = c.at(p.Pos)
+		}
+	}
+	return c, len(c.Attrs) > 0
+}
+
+// poolBlock is what only a person may change: creation-only properties and the
+// layout of vdevs (pitfall 6).
+func poolBlock(in *view) (Change, bool) {
+	pool, have := in.site.Pool, in.state.ZFS.Pool
+	c := Change{Name: pool.Name}
+	var why, mend []string
+	if have.Suspended {
+		why = append(why, "the pool is suspended: "+have.Status)
+		mend = append(mend, "bring its devices back, then: zpool clear "+pool.Name)
+	}
+	for _, p := range pool.Properties {
+		if v, differs := differing(have.Properties, p); differs && zfs.PoolCreationOnly(p.Name) {
+			c.Attrs = append(c.Attrs, Attr{Name: p.Name, Before: v.Value, After: text(p.Value)})
+			why = append(why, fmt.Sprintf("%s is %s and can only be set when a pool is created", p.Name, v.Value))
+			mend = append(mend, fmt.Sprintf("write %s: %s into the spec, or move the data to a pool created with -o %s=%s", p.Name, v.Value, p.Name, text(p.Value)))
+		}
+	}
+	root, _ := in.state.ZFS.Dataset(pool.Name)
+	for _, p := range pool.RootProperties {
+		if v, differs := differing(root.Properties, p); differs && zfs.CreationOnly(p.Name) {
+			c.Attrs = append(c.Attrs, Attr{Name: "root " + p.Name, Before: v.Value, After: text(p.Value)})
+			why = append(why, fmt.Sprintf("the root dataset's %s is %s and can only be set when it is created", p.Name, v.Value))
+			mend = append(mend, fmt.Sprintf("write %s: %s into pool.rootProperties", p.Name, v.Value))
+		}
+	}
+	if len(pool.Vdevs) > 0 {
+		wanted, found := wantedLayout(pool), foundLayout(*have)
+		if !sameLayout(wanted, found) {
+			c.Attrs = append(c.Attrs, Attr{Name: "vdevs", Before: layoutText(found), After: layoutText(wanted)})
+			why = append(why, "the pool's vdevs are not those of the spec")
+			mend = append(mend, fmt.Sprintf("write the vdevs that it has into the spec, or change the pool by hand (man zpool-add, zpool-attach, zpool-replace): zpool status %s", pool.Name))
+		}
+	}
+	if len(why) == 0 {
+		return c, false
+	}
+	return c.block(strings.Join(why, "; "), strings.Join(mend, "; ")), true
+}
+
+// layout is a pool's top-level vdevs, each "type class: devices", sorted.
+type layout []struct {
+	label   string
+	devices []string
+}
+
+func vdevLabel(kind, class string) string {
+	switch {
+	case class == "" && kind == "":
+		return "stripe"
+	case class == "":
+		return kind
+	case kind == "":
+		return class
+	}
+	return class + " " + kind
+}
+
+// add puts a vdev in; the disks of a stripe are one vdev each to ZFS.
+func (l *layout) add(kind, class string, devices []string) {
+	if kind != "" {
+		sorted := append([]string{}, devices...)
+		sort.Strings(sorted)
+		*l = append(*l, struct {
+			label   string
+			devices []string
+		}{vdevLabel(kind, class), sorted})
+		return
+	}
+	for _, d := range devices {
+		*l = append(*l, struct {
+			label   string
+			devices []string
+		}{vdevLabel("", class), []string{d}})
+	}
+}
+
+func wantedLayout(pool spec.Pool) layout {
+	var l layout
+	for _, v := range pool.Vdevs {
+		l.add(v.Type, v.Class, v.Devices)
+	}
+	return l
+}
+
+func foundLayout(pool zfs.Pool) layout {
+	var l layout
+	for _, v := range pool.Vdevs {
+		var devices []string
+		for _, d := range v.Devices {
+			devices = append(devices, d.Path)
+		}
+		l.add(v.Type, v.Class, devices)
+	}
+	return l
+}
+
+// sameLayout pairs vdevs whatever their order and the names of their devices.
+func sameLayout(a, b layout) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	used := make([]bool, len(b))
+	for _, want := range a {
+		found := false
+		for i, have := range b {
+			if !used[i] && !found && want.label == have.label && sameDevices(want.devices, have.devices) {
+				used[i], found = true, true
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+func sameDevices(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	used := make([]bool, len(b))
+	for _, want := range a {
+		found := false
+		for i, have := range b {
+			if !used[i] && !found && zfs.SameDevice(want, have) {
+				used[i], found = true, true
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+func layoutText(l layout) string {
+	var parts []string
+	for _, v := range l {
+		parts = append(parts, v.label+" "+strings.Join(v.devices, " "))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// poolNotes tells of a pool that is not at its best.
+func poolNotes(p zfs.Pool) []string {
+	if p.Health == "ONLINE" {
+		return nil
+	}
+	return []string{strings.TrimSpace(fmt.Sprintf("pool %s is %s: %s", p.Name, p.Health, p.Status))}
+}
+
+func applyPool(ctx context.Context, h *Host, in *view, c Change) error {
+	pool := in.site.Pool
+	if in.state.ZFS.Pool != nil {
+		return setPoolProperties(ctx, h, pool, c)
+	}
+	if len(in.state.Absent.Importable) == 1 {
+		return h.ZFS.Import(ctx, in.state.Absent.Importable[0].GUID, vdevFolders(pool))
+	}
+	wanted := zfs.PoolSpec{Name: pool.Name, Properties: props(pool.Properties), RootProperties: props(pool.RootProperties)}
+	for _, v := range pool.Vdevs {
+		wanted.Vdevs = append(wanted.Vdevs, zfs.VdevSpec{Type: v.Type, Class: v.Class, Devices: v.Devices})
+		for _, d := range v.Devices {
+			// ZFS itself refuses what blkid shows; the file consents to it.
+			wanted.Force = wanted.Force || contains(pool.Overwrite, d)
+		}
+	}
+	return h.ZFS.CreatePool(ctx, wanted)
+}
+
+func setPoolProperties(ctx context.Context, h *Host, pool spec.Pool, c Change) error {
+	var own []zfs.Prop
+	for _, a := range c.Attrs {
+		if name, root := strings.CutPrefix(a.Name, "root "); root {
+			if err := setProperty(ctx, h, pool.Name, pool.RootProperties, name); err != nil {
+				return err
+			}
+			continue
+		}
+		own = append(own, zfs.Prop{Name: a.Name, Value: a.After})
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	return h.ZFS.SetPoolProperties(ctx, pool.Name, own)
+}
+
+// vdevFolders are the folders of the spec's own devices: files, and disks that
+// zpool import does not look for by itself.
+func vdevFolders(pool spec.Pool) []string {
+	var dirs []string
+	for _, v := range pool.Vdevs {
+		for _, d := range v.Devices {
+			dirs = append(dirs, filepath.Dir(d))
+		}
+	}
+	return unique(dirs)
+}

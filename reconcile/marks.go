@@ -1,0 +1,124 @@
+package reconcile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"github.com/zreconcile/zreconcile/postgres/wal"
+	"github.com/zreconcile/zreconcile/zfs"
+)
+
+// The marks: ZFS user properties that say what was made, when and for whom.
+// They are the program's only memory. ZFS hands user properties down to
+// children, clones and snapshots of strangers, so a mark counts only where its
+// source is local (zfsprops(7), "User Properties").
+const (
+	markFormat  = "zreconcile:format" // version of these marks
+	markSite    = "zreconcile:site"   // the owner
+	marksFormat = "1"
+	markPrefix  = "zreconcile:"
+)
+
+// The marks of a snapshot.
+const (
+	markSystemID   = "zreconcile:system-identifier"
+	markTimeline   = "zreconcile:timeline"
+	markRedo       = "zreconcile:redo"        // redo LSN, read before: a lower bound
+	markReplayed   = "zreconcile:replayed"    // replayed LSN, read before: a lower bound
+	markReplayedAt = "zreconcile:replayed-at" // commit time of the last replayed transaction, read before
+	markTakenAt    = "zreconcile:taken-at"
+	markConsistent = "zreconcile:consistent"  // earliest consistent LSN, read after: an upper bound
+	markEarliestAt = "zreconcile:earliest-at" // newest commit or abort at or below the consistent LSN
+	markLabel      = "zreconcile:label"
+	holdTag        = "zreconcile" // zfs hold of `snapshot --hold`
+)
+
+// The marks of a clone, and on its parent that of an expired entry.
+const (
+	markRestore    = "zreconcile:restore" // name of the entry
+	markTarget     = "zreconcile:target"
+	markBase       = "zreconcile:base"      // dataset@snapshot it was cloned from
+	markBaseRedo   = "zreconcile:base-redo" // WAL is needed from here ...
+	markStop       = "zreconcile:stop"      // ... to here: the recovery target, LSN and side
+	markMadeAt     = "zreconcile:made-at"
+	markState      = "zreconcile:state" // making, until the target was reached; then ready
+	markReachedLSN = "zreconcile:reached"
+	markReachedAt  = "zreconcile:reached-at"
+	markMajor      = "zreconcile:major"
+	markPort       = "zreconcile:port"
+	markGrace      = "zreconcile:grace"
+	markKeep       = "zreconcile:keep"
+	markLeftAt     = "zreconcile:left-at" // left the file or expired: grace counts from here
+	markPromoted   = "zreconcile:promoted"
+	markDataDir    = "zreconcile:data-dir" // relative to the clone's mountpoint
+	markOSUser     = "zreconcile:os-user"
+	markExpired    = "zreconcile:expired-" // on the parent; a digest of the name follows
+)
+
+const (
+	stateMaking = "making"
+	stateReady  = "ready"
+)
+
+// snapshotMarks and datasetMarks are what an inventory asks for.
+var (
+	snapshotMarks = []string{markFormat, markSite, markSystemID, markTimeline, markRedo, markReplayed,
+		markReplayedAt, markTakenAt, markConsistent, markEarliestAt, markLabel}
+	datasetMarks = []string{markFormat, markSite, markRestore, markTarget, markBase, markBaseRedo, markStop,
+		markMadeAt, markState, markReachedLSN, markReachedAt, markMajor, markPort, markGrace, markKeep,
+		markLeftAt, markPromoted, markDataDir, markOSUser}
+)
+
+// marks are the user properties of one dataset or snapshot that are local to it.
+type marks map[string]string
+
+// localMarks drops what ZFS handed down from elsewhere (pitfall 54).
+func localMarks(properties map[string]zfs.Value) marks {
+	m := marks{}
+	for name, v := range properties {
+		if len(name) > len(markPrefix) && name[:len(markPrefix)] == markPrefix && v.Local() {
+			m[name] = v.Value
+		}
+	}
+	return m
+}
+
+// ours is true where the marks name this site, in a format we know.
+func (m marks) ours(site string) bool { return m[markSite] == site && m[markFormat] == marksFormat }
+
+func (m marks) lsn(name string) wal.LSN {
+	l, err := wal.ParseLSN(m[name])
+	if err != nil {
+		return 0
+	}
+	return l
+}
+
+func (m marks) time(name string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, m[name])
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+func (m marks) int(name string) int64 {
+	n, _ := strconv.ParseInt(m[name], 10, 64)
+	return n
+}
+
+// owner are the two marks that everything of ours carries.
+func owner(site string) []zfs.Prop {
+	return []zfs.Prop{{Name: markFormat, Value: marksFormat}, {Name: markSite, Value: site}}
+}
+
+// expiredMark names the mark of an expired restore on its parent dataset:
+// names of user properties are lower case, those of restores need not be.
+func expiredMark(restore string) string { return markExpired + digest(restore)[:16] }
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}

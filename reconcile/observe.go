@@ -1,0 +1,242 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
+)
+
+// Observe reads what is, and changes nothing. An error means that nothing can
+// be decided; what is only partly unknown is in State.Failures.
+func (h *Host) Observe(ctx context.Context, site *spec.Site, now time.Time) (State, error) {
+	state := State{At: now, Resolved: map[string]Resolution{}, Ports: map[int]string{}, Occupied: map[string][]string{}}
+	if err := h.observePool(ctx, site, &state); err != nil {
+		return state, err
+	}
+	in := &view{site: site, state: &state, now: now}
+	h.observeMountpoints(in)
+	if site.Standby == nil {
+		return state, nil
+	}
+	h.observePaths(in)
+	h.observeServer(ctx, in)
+	h.observeCluster(ctx, in)
+	h.observeArchive(in)
+	h.observeClones(ctx, in)
+	h.observePorts(in)
+	h.observeRestores(ctx, in)
+	return state, nil
+}
+
+// observePool reads the pool; where it is not there, what it could be made of.
+func (h *Host) observePool(ctx context.Context, site *spec.Site, state *State) (err error) {
+	if state.ZFS, err = h.ZFS.Inventory(ctx, site.Pool.Name, query(site)); err != nil {
+		return fmt.Errorf("reading pool %s: %w", site.Pool.Name, err)
+	}
+	if state.Mounts, err = zfs.Mounts(); err != nil {
+		return err
+	}
+	if state.ZFS.Pool == nil {
+		return h.observeAbsentPool(ctx, site, state)
+	}
+	state.Tools, err = h.ZFS.Abilities(ctx)
+	return err
+}
+
+// query names the properties that the file speaks of, and the marks.
+func query(site *spec.Site) zfs.Query {
+	q := zfs.Query{
+		DatasetProperties:  append([]string{"canmount", "keystatus"}, datasetMarks...),
+		SnapshotProperties: snapshotMarks,
+	}
+	add := func(list []spec.Property) {
+		for _, p := range list {
+			q.DatasetProperties = append(q.DatasetProperties, p.Name)
+		}
+	}
+	for _, p := range site.Pool.Properties {
+		q.PoolProperties = append(q.PoolProperties, p.Name)
+	}
+	add(site.Pool.RootProperties)
+	for _, d := range site.Datasets {
+		add(d.Properties)
+	}
+	for _, r := range site.Restores {
+		add(r.Properties)
+		q.DatasetProperties = append(q.DatasetProperties, expiredMark(r.Name))
+	}
+	slices.Sort(q.DatasetProperties)
+	q.DatasetProperties = slices.Compact(q.DatasetProperties)
+	return q
+}
+
+func (h *Host) observeAbsentPool(ctx context.Context, site *spec.Site, state *State) error {
+	absent := &AbsentPool{Devices: map[string]zfs.Content{}}
+	state.Absent = absent
+	found, err := h.ZFS.Importable(ctx, vdevFolders(site.Pool))
+	if err != nil {
+		return fmt.Errorf("looking for a pool %s to import: %w", site.Pool.Name, err)
+	}
+	for _, p := range found {
+		if p.Name == site.Pool.Name {
+			absent.Importable = append(absent.Importable, p)
+		}
+	}
+	for _, v := range site.Pool.Vdevs {
+		for _, d := range v.Devices {
+			if absent.Devices[d], err = zfs.Probe(ctx, h.Run, d); err != nil {
+				return fmt.Errorf("looking at device %s: %w", d, err)
+			}
+		}
+	}
+	return nil
+}
+
+// observeMountpoints lists what lies where something is to be mounted.
+func (h *Host) observeMountpoints(in *view) {
+	look := func(dataset, mountpoint string) {
+		if d, ok := in.state.ZFS.Dataset(dataset); mountpoint == "" || ok && d.Mounted || mounted(in.state, mountpoint) {
+			return
+		}
+		entries, err := os.ReadDir(mountpoint)
+		if err != nil {
+			return // missing, or not a folder: zfs says so itself
+		}
+		for _, e := range entries {
+			in.state.Occupied[mountpoint] = append(in.state.Occupied[mountpoint], e.Name())
+		}
+	}
+	for _, d := range in.site.Datasets {
+		mountpoint, _ := wantedMountpoint(in.site, d)
+		look(d.Name, mountpoint)
+	}
+	for _, r := range in.site.Restores {
+		look(r.Dataset, r.Mountpoint)
+	}
+}
+
+func mounted(state *State, dir string) bool {
+	return slices.ContainsFunc(state.Mounts, func(m zfs.Mount) bool { return m.Target == dir })
+}
+
+// mountedAt is true where a place's dataset is mounted where it should be.
+func mountedAt(state *State, p place) bool {
+	return zfs.MountedAt(state.Mounts, p.Dataset, state.ZFS.WithAltRoot(p.Mountpoint))
+}
+
+func (h *Host) observePaths(in *view) {
+	in.state.Paths = Paths{
+		Helper:   filepath.Join(h.Folders.Lib, in.site.Name, "zreconcile"),
+		Passfile: h.passfile(in.site),
+		Sockets:  filepath.Join(h.Folders.Run, in.site.Name),
+	}
+}
+
+// observeServer finds the programs: those of the cluster that is there, of the
+// primary, or what the file names.
+func (h *Host) observeServer(ctx context.Context, in *view) {
+	s := in.site.Standby
+	user, err := postgres.LookupOSUser(s.OSUser)
+	if err != nil {
+		in.state.fail(kindBasebackup, err)
+		return
+	}
+	in.state.Server.User = user
+	in.state.Cluster.Content, in.state.Cluster.Strangers, err = h.contentOf(in)
+	if err != nil {
+		in.state.fail(kindBasebackup, err)
+		return
+	}
+	if h.observePrimary(ctx, in); in.state.failed(kindBasebackup) {
+		return
+	}
+	wanted := 0
+	if p := in.state.Primary; p != nil {
+		wanted = p.Major
+	}
+	if in.state.Cluster.Content == DirCluster {
+		if wanted, err = (&postgres.Cluster{DataDir: s.DataDir}).PGVersion(); err != nil {
+			in.state.fail(kindBasebackup, err)
+			return
+		}
+	}
+	h.findServer(ctx, in, wanted)
+}
+
+// findServer looks for the wanted major version; another one that the file
+// names, or that is all there is, is for the plan to block.
+func (h *Host) findServer(ctx context.Context, in *view, wanted int) {
+	dir, err := postgres.FindBinaries(in.site.Standby.BinDir, wanted)
+	if err == nil {
+		in.state.Server.BinDir, in.state.Server.Major = dir, wanted
+		return
+	}
+	in.state.Server.Missing = err.Error()
+	if dir := in.site.Standby.BinDir; dir != "" {
+		if major, majorErr := postgres.Major(ctx, h.Run, dir); majorErr == nil {
+			in.state.Server.BinDir, in.state.Server.Major = dir, major
+		}
+	}
+}
+
+// contentOf looks into the data directory, but only where its dataset is
+// mounted: an unmounted one looks like an empty folder of the root disk.
+func (h *Host) contentOf(in *view) (Content, []string, error) {
+	p, ok := placeOf(in.site, in.state, in.site.Standby.DataDir)
+	if !ok || !mountedAt(in.state, p) {
+		return DirMissing, nil, nil
+	}
+	in.state.Cluster.Dataset, in.state.Cluster.Mounted = p.Dataset, true
+	return contentOf(in.site.Standby.DataDir)
+}
+
+// observePrimary asks the primary, but only where a plan depends on it: for a
+// copy, or to adopt a cluster that does not know this site yet.
+func (h *Host) observePrimary(ctx context.Context, in *view) {
+	password, err := h.password(in.site)
+	if err != nil {
+		in.state.fail(kindBasebackup, err)
+		return
+	}
+	in.state.Cluster.Password = password
+	c := in.state.Cluster.Content
+	adopting := c == DirCluster && !exists(filepath.Join(in.site.Standby.DataDir, managedFile))
+	if c == DirStranger || c == DirCluster && !adopting {
+		return
+	}
+	primary := h.primary(in.site, password)
+	info, err := postgres.Identify(ctx, primary)
+	if err != nil {
+		in.state.fail(kindBasebackup, err)
+		return
+	}
+	in.state.Primary = &Primary{PrimaryInfo: info}
+	if adopting {
+		return
+	}
+	if in.state.Primary.PrimarySizes, err = primary.Sizes(ctx); err != nil {
+		in.state.fail(kindBasebackup, err)
+	}
+}
+
+func (h *Host) password(site *spec.Site) (string, error) {
+	from := site.Standby.Primary.PasswordFrom
+	if (from == spec.PasswordFrom{}) {
+		return "", nil
+	}
+	p := site.Standby.Primary
+	return postgres.Password(postgres.PasswordSource{File: from.File, Env: from.Env, Passfile: from.Passfile, Credential: from.Credential,
+		Host: p.Hosts[0], Port: fmt.Sprint(p.Port), User: p.User})
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

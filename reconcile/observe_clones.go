@@ -1,0 +1,104 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/zfs"
+)
+
+// observeClones reads the restores that are there, by their marks: the ones of
+// the file, and the ones that left it.
+func (h *Host) observeClones(ctx context.Context, in *view) {
+	for _, d := range in.state.ZFS.Datasets {
+		m := localMarks(d.Properties)
+		if !m.ours(in.site.Name) || m[markRestore] == "" || m[markDataDir] == "" && m[markState] == "" {
+			continue
+		}
+		in.state.Clones = append(in.state.Clones, h.observeClone(ctx, in, d, m))
+	}
+}
+
+func (h *Host) observeClone(ctx context.Context, in *view, d zfs.Dataset, m marks) Clone {
+	c := Clone{Restore: m[markRestore], Dataset: d, Marks: m, Promoted: m[markPromoted] == "yes", SocketDir: in.cloneSocketDir(m[markRestore])}
+	if !path.IsAbs(d.Mountpoint) {
+		return c
+	}
+	c.DataDir = filepath.Join(d.Mountpoint, m[markDataDir])
+	if !zfs.MountedAt(in.state.Mounts, d.Name, d.Mountpoint) {
+		return c
+	}
+	cluster := &postgres.Cluster{DataDir: c.DataDir, BinDir: in.state.Server.BinDir, SocketDir: c.SocketDir, User: in.state.Server.User,
+		Admin: postgres.Login{Role: in.adminRole(), Database: in.site.Standby.AdminDatabase}, Run: h.Run, Launch: h.Launch, Log: h.Log}
+	var err error
+	if c.Process, err = cluster.Process(); err != nil && !errors.Is(err, os.ErrNotExist) {
+		in.state.fail(kindRestore, err)
+	}
+	if c.Files, err = cluster.ReadFiles(confFiles...); err != nil && !errors.Is(err, os.ErrNotExist) {
+		in.state.fail(kindRestore, err)
+	}
+	if c.Process.Running && m[markState] == stateReady {
+		cluster.Port = c.Process.Port
+		status, err := cluster.Status(ctx)
+		if err == nil {
+			c.Status = &status
+			c.Promoted = c.Promoted || !status.InRecovery
+		}
+	}
+	return c
+}
+
+// observePorts finds who listens where a server of the site that does not run
+// is to listen.
+func (h *Host) observePorts(in *view) {
+	listeners, err := postgres.Listeners()
+	if err != nil {
+		in.state.fail(kindStandby, err)
+		return
+	}
+	own := map[int]bool{in.state.Cluster.Process.PID: in.state.Cluster.Process.Running}
+	for _, c := range in.state.Clones {
+		if c.Process.Running && c.Marks[markState] == stateReady {
+			own[c.Process.PID] = true
+		}
+	}
+	ports := map[int]bool{in.site.Standby.Port: true}
+	for _, r := range in.site.Restores {
+		ports[r.Port] = true
+	}
+	for _, l := range listeners {
+		if ports[l.Port] && !own[l.PID] {
+			in.state.Ports[l.Port] = l.String()
+		}
+	}
+}
+
+// observeRestores resolves the restores that must be made: where they start,
+// where they stop, and that all WAL between is there.
+func (h *Host) observeRestores(ctx context.Context, in *view) {
+	if in.state.failed(kindRestore) || in.state.ZFS.Pool == nil {
+		return
+	}
+	for _, r := range in.site.Restores {
+		clone, exists := in.cloneOf(r)
+		if exists && (clone.Marks[markState] == stateReady && len(replacing(r, clone)) == 0 || in.expired(clone, r)) {
+			continue
+		}
+		if _, expired := in.expiredBefore(r); !exists && expired {
+			continue
+		}
+		if first := firstSnapshot(in, r); first {
+			continue
+		}
+		resolved, err := h.resolve(ctx, in, r)
+		if err != nil {
+			in.state.fail(kindRestore, err)
+			continue
+		}
+		in.state.Resolved[r.Name] = resolved
+	}
+}

@@ -1,0 +1,130 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/postgres/conf"
+)
+
+// observeCluster reads the data directory and, when it runs, its server.
+func (h *Host) observeCluster(ctx context.Context, in *view) {
+	c := &in.state.Cluster
+	if h.observeOutside(in); c.Content != DirCluster {
+		return
+	}
+	dir := in.site.Standby.DataDir
+	cluster := h.cluster(in.site, in.state.Server.BinDir, "", in.state.Server.User)
+	var err error
+	if c.Files, err = cluster.ReadFiles(confFiles...); err != nil {
+		in.state.fail(kindConf, err)
+	}
+	c.Standby = exists(filepath.Join(dir, signalFile))
+	c.BackupLabel = exists(filepath.Join(dir, "backup_label"))
+	c.AdminRole, _ = conf.HBARole(c.Files[hbaFile])
+	if c.Process, err = cluster.Process(); err != nil {
+		in.state.fail(kindStandby, err)
+	}
+	if in.state.Server.BinDir == "" {
+		in.state.fail(kindStandby, errors.New(in.state.Server.Missing))
+		return
+	}
+	control, err := cluster.ControlData(ctx)
+	if err != nil {
+		in.state.fail(kindStandby, err)
+		return
+	}
+	c.Control = &control
+	h.observeRejected(ctx, in)
+	if c.Process.Running {
+		h.observeStatus(ctx, in, cluster)
+	}
+}
+
+// observeStatus asks the running server. One that is still starting, before it
+// is consistent, answers nobody: that is no failure of the plan.
+func (h *Host) observeStatus(ctx context.Context, in *view, cluster *postgres.Cluster) {
+	c := &in.state.Cluster
+	cluster.Admin.Role, cluster.Port, cluster.SocketDir = c.AdminRole, c.Process.Port, c.Process.SocketDir
+	if c.AdminRole == "" {
+		cluster.Admin.Role = in.site.Standby.AdminRole
+	}
+	status, err := cluster.Status(ctx)
+	if err != nil {
+		in.state.fail(kindStandby, err)
+		return
+	}
+	c.Status = &status
+	c.Stale = newestMTime(in.site.Standby.DataDir).After(status.ConfLoadedAt)
+	if in.site.Standby.AdminRole == "" {
+		c.Bootstrap = h.bootstrapRole(ctx, cluster)
+	}
+}
+
+// bootstrapRole asks for the name of the superuser with OID 10; "" is unknown.
+func (h *Host) bootstrapRole(ctx context.Context, cluster *postgres.Cluster) string {
+	conn, err := cluster.Connect(ctx)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close(ctx)
+	role, err := postgres.BootstrapRole(ctx, conn)
+	if err != nil {
+		return ""
+	}
+	return role
+}
+
+// newestMTime is when a configuration file was last changed.
+func newestMTime(dir string) time.Time {
+	var newest time.Time
+	for _, name := range confFiles {
+		if info, err := os.Lstat(filepath.Join(dir, name)); err == nil && info.ModTime().After(newest) {
+			newest = info.ModTime()
+		}
+	}
+	return newest
+}
+
+// observeRejected asks the local server what of the files it can't load.
+func (h *Host) observeRejected(ctx context.Context, in *view) {
+	c := &in.state.Cluster
+	server := conf.Server{BinDir: in.state.Server.BinDir, Run: h.Run, Credential: in.state.Server.User.Credential()}
+	files := map[string][]byte{}
+	for _, name := range []string{mainFile, autoFile} {
+		if b, ok := c.Files[name]; ok {
+			files[name] = b
+		}
+	}
+	var err error
+	if c.Rejected.Parameters, err = server.Unsupported(ctx, files); err != nil {
+		in.state.fail(kindConf, err)
+		return
+	}
+	if c.Rejected.Libraries, err = server.MissingLibraries(ctx, conf.PreloadLibraries(files)); err != nil {
+		in.state.fail(kindConf, err)
+	}
+}
+
+// observeOutside reads what stands outside of the data directory.
+func (h *Host) observeOutside(in *view) {
+	c := &in.state.Cluster
+	if path := in.state.Paths.Passfile; path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			in.state.fail(kindConf, err)
+		}
+		c.Passfile = b
+	}
+	var err error
+	if c.Helper, err = fileID(in.state.Paths.Helper); err != nil {
+		in.state.fail(kindConf, err)
+	}
+	if c.Program, err = fileID(h.Self); err != nil {
+		in.state.fail(kindConf, err)
+	}
+}

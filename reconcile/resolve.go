@@ -1,0 +1,320 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path"
+	"strconv"
+	"time"
+
+	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/postgres/wal"
+	"github.com/zreconcile/zreconcile/spec"
+)
+
+// refusal is why a restore can't be had, and what can.
+type refusal struct{ why, mend string }
+
+func (r *refusal) Error() string { return r.why }
+
+func refuse(mend, format string, args ...any) error {
+	return &refusal{why: fmt.Sprintf(format, args...), mend: mend}
+}
+
+// resolve finds the base of a restore and the place in the WAL where it stops,
+// and proves on the way that the WAL between them is whole: each record is read
+// and its checksum verified. What is not to be had is a Resolution with the
+// reason; an error means that it could not be found out.
+func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
+	resolution, err := h.locate(ctx, in, r.Target)
+	var no *refusal
+	var gap *wal.GapError
+	var damaged *wal.DamagedError
+	switch {
+	case errors.As(err, &no):
+		return Resolution{Refused: no.why, Mend: no.mend}, nil
+	case errors.As(err, &gap), errors.As(err, &damaged):
+		return Resolution{Refused: "the WAL on the way to the target is not whole: " + err.Error(), Mend: nearest(in, r.Target.Time)}, nil
+	case err != nil:
+		return Resolution{}, err
+	}
+	return resolution, nil
+}
+
+func (h *Host) locate(ctx context.Context, in *view, t spec.Target) (Resolution, error) {
+	bases := usable(in)
+	if len(bases) == 0 {
+		return Resolution{}, refuse("take a snapshot: zreconcile snapshot", "no snapshot of this site can be a base yet")
+	}
+	reach, err := reachOf(in)
+	if err != nil {
+		return Resolution{}, err
+	}
+	switch {
+	case t.Snapshot != "":
+		return locateSnapshot(in, bases, t.Snapshot)
+	case t.Latest:
+		return locateLatest(ctx, reach, bases)
+	case !t.Time.IsZero():
+		return h.locateTime(ctx, in, reach, bases, t.Time)
+	}
+	return locateRecord(ctx, reach, bases, t)
+}
+
+// usable are the snapshots that recovery can start from, oldest first: those
+// whose earliest moment is known, of this cluster.
+func usable(in *view) []Snapshot {
+	var list []Snapshot
+	id := in.systemID()
+	for _, s := range ours(in.site, in.state) {
+		if s.complete() && (s.SystemID == id || id == "0") {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func locateSnapshot(in *view, bases []Snapshot, name string) (Resolution, error) {
+	var near string
+	for _, s := range bases {
+		if s.Name == name {
+			// Where it stops depends on the pg_control that the clone shows.
+			return Resolution{Base: s, Reached: Moment{LSN: s.Replayed, Time: timePtr(s.ReplayedAt)}}, nil
+		}
+		if s.Name < name || near == "" {
+			near = s.Name
+		}
+	}
+	return Resolution{}, refuse("the nearest is "+near, "there is no snapshot %s of this site", name)
+}
+
+// locateLatest stops after the last complete record received.
+func locateLatest(ctx context.Context, r reach, bases []Snapshot) (Resolution, error) {
+	base := bases[len(bases)-1]
+	_, _, last, lastXact, err := wal.FirstXactAfter(ctx, r.source, r.size, r.systemID, r.path, base.Consistent, time.Unix(math.MaxInt32*100, 0))
+	if err != nil {
+		return Resolution{}, err
+	}
+	return endAt(ctx, r, bases, last, lastXact)
+}
+
+// endAt stops after the last record there is. A base that has nothing to replay
+// up to there would never reach it (pitfall 13), so an older one serves.
+func endAt(ctx context.Context, r reach, bases []Snapshot, last, lastXact wal.Record) (Resolution, error) {
+	base := bases[len(bases)-1]
+	if last.Start == 0 {
+		record, err := wal.LastRecordBefore(ctx, r.source, r.size, r.systemID, r.path, base.Consistent, 0)
+		if err != nil {
+			return Resolution{}, err
+		}
+		last = record
+	}
+	for i := len(bases) - 1; i >= 0; i-- {
+		if bases[i].Redo < last.Start {
+			return Resolution{Base: bases[i], Stop: StopPoint{LSN: last.Start, Inclusive: true, Timeline: r.path.TimelineAt(last.Start)},
+				Reached: reachedAt(bases[i], last.End, lastXact), End: last.End}, nil
+		}
+	}
+	return Resolution{}, refuse("name the snapshot "+base.Name+" as the target, or try again when the primary has written more WAL",
+		"nothing was received since the snapshot %s that recovery could stop after", base.Name)
+}
+
+// reachedAt is the last transaction in: the last one that was read, or else the
+// newest one that the base holds.
+func reachedAt(base Snapshot, end wal.LSN, lastXact wal.Record) Moment {
+	at := lastXact.Time
+	if at.IsZero() {
+		at = base.EarliestAt
+	}
+	return Moment{LSN: end, Time: timePtr(at)}
+}
+
+// locateTime stops before the first commit or abort later than the time. The
+// newest snapshot that holds nothing later is the base.
+func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapshot, t time.Time) (Resolution, error) {
+	n := 0
+	for i, s := range bases {
+		if !s.EarliestAt.After(t) {
+			n = i + 1
+		}
+	}
+	if n == 0 {
+		return Resolution{}, refuse("the earliest moment is "+FormatTime(bases[0].EarliestAt)+", of snapshot "+bases[0].Name,
+			"%s is before what any snapshot serves", FormatTime(t))
+	}
+	base := bases[n-1]
+	find := func() (wal.Record, bool, wal.Record, wal.Record, error) {
+		return wal.FirstXactAfter(ctx, r.source, r.size, r.systemID, r.path, base.Consistent, t)
+	}
+	record, found, last, lastXact, err := find()
+	if err != nil {
+		return Resolution{}, err
+	}
+	if !found {
+		if err := h.provenQuiet(ctx, in, t, reachedAt(base, last.End, lastXact)); err != nil {
+			return Resolution{}, err
+		}
+		// What the primary had written when it was asked has come in by now.
+		if record, found, last, lastXact, err = find(); err != nil {
+			return Resolution{}, err
+		}
+	}
+	if !found {
+		return endAt(ctx, r, bases[:n], last, lastXact)
+	}
+	return Resolution{Base: base, Stop: StopPoint{LSN: record.Start, Timeline: r.path.TimelineAt(record.Start)},
+		Reached: reachedAt(base, record.Start, lastXact), End: record.End}, nil
+}
+
+// quietMargin is how far the primary's clock must be beyond a target before
+// the absence of commits proves anything: a commit's time is taken before its
+// record is flushed.
+const quietMargin = time.Second
+
+// catchUp bounds the wait for what the primary has already written.
+const catchUp = 15 * time.Second
+
+// provenQuiet tells a quiet primary, which had no commit after the time, from
+// one that we do not hear of: then how far WAL goes is not known to reach the
+// target, and it is refused (pitfall 12).
+func (h *Host) provenQuiet(ctx context.Context, in *view, t time.Time, upTo Moment) error {
+	mend := "WAL is here up to " + upTo.LSN.String()
+	if upTo.Time != nil {
+		mend += ", with the last commit of " + upTo.Time.String() + "; that moment can be had, or {latest: true}"
+	}
+	status := in.state.Cluster.Status
+	if status == nil || !status.Connected() || status.PrimaryTime == nil || status.LastMsgReceiptAt == nil {
+		return refuse(mend, "%s is later than the last commit received, and the standby is not connected: what the primary did until then is not known", FormatTime(t))
+	}
+	ahead := func() time.Duration {
+		now := status.PrimaryTime.Add(h.Clock().Sub(*status.LastMsgReceiptAt)) // the primary's clock
+		return t.Add(quietMargin).Sub(now)
+	}
+	if wait := ahead(); wait > quietMargin {
+		return refuse(mend, "%s has not come yet on the primary", FormatTime(t))
+	} else if wait > 0 {
+		time.Sleep(wait)
+	}
+	info, err := postgres.Identify(ctx, h.primary(in.site, in.state.Cluster.Password))
+	if err != nil {
+		return refuse(mend, "%s is later than the last commit received, and the primary can't be asked whether there was one: %v", FormatTime(t), err)
+	}
+	return h.awaitReceived(ctx, in, info.XLogPos, mend)
+}
+
+// awaitReceived waits until the standby has what the primary had written.
+func (h *Host) awaitReceived(ctx context.Context, in *view, lsn wal.LSN, mend string) error {
+	cluster := h.cluster(in.site, in.state.Server.BinDir, in.state.Cluster.AdminRole, in.state.Server.User)
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	for {
+		status, err := cluster.Status(ctx)
+		if err == nil && status.Received >= lsn {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return refuse(mend, "the standby lags: it has not received up to %s, which the primary has written", lsn)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// locateRecord finds the record that an LSN, a transaction or a restore point
+// names, and the newest base that is consistent before it.
+func locateRecord(ctx context.Context, r reach, bases []Snapshot, t spec.Target) (Resolution, error) {
+	match, what, err := matcher(t)
+	if err != nil {
+		return Resolution{}, err
+	}
+	from := bases[0]
+	if lsn, err := wal.ParseLSN(t.LSN); err == nil {
+		for _, s := range bases {
+			if s.Consistent <= lsn {
+				from = s
+			}
+		}
+	}
+	var found, lastXact wal.Record
+	hit := false
+	last, _, err := r.scan(ctx, from.Consistent, func(rec wal.Record) bool {
+		if match(rec) {
+			found, hit = rec, true
+			return true
+		}
+		if rec.IsXact() {
+			lastXact = rec
+		}
+		return false
+	})
+	if err != nil {
+		return Resolution{}, err
+	}
+	if !hit {
+		return Resolution{}, refuse(fmt.Sprintf("WAL is here from %s, of snapshot %s, to %s", from.Consistent, from.Name, last.End),
+			"%s is not in the WAL that can be had", what)
+	}
+	base := from
+	for _, s := range bases {
+		if s.Consistent <= found.Start {
+			base = s
+		}
+	}
+	inclusive := t.Stop != "before"
+	if inclusive && found.IsXact() {
+		lastXact = found
+	}
+	end := found.Start
+	if inclusive {
+		end = found.End
+	}
+	return Resolution{Base: base, Stop: StopPoint{LSN: found.Start, Inclusive: inclusive, Timeline: r.path.TimelineAt(found.Start)},
+		Reached: reachedAt(base, end, lastXact), End: found.End}, nil
+}
+
+// matcher recognizes the record that a target names.
+func matcher(t spec.Target) (match func(wal.Record) bool, what string, err error) {
+	switch {
+	case t.LSN != "":
+		lsn, err := wal.ParseLSN(t.LSN)
+		return func(r wal.Record) bool { return r.Start >= lsn }, "LSN " + t.LSN, err
+	case t.XID != "":
+		xid, err := strconv.ParseUint(t.XID, 10, 64)
+		return func(r wal.Record) bool {
+			return r.IsXact() && (r.XID == uint32(xid) || r.TwoPhaseXID == uint32(xid))
+		}, "the end of transaction " + t.XID, err
+	}
+	return func(r wal.Record) bool { return r.Kind == wal.RestorePoint && r.Name == t.RestorePoint }, "restore point " + t.RestorePoint, nil
+}
+
+// nearest names the moments around a time that snapshots alone can serve.
+func nearest(in *view, t time.Time) string {
+	var before, after string
+	for _, s := range usable(in) {
+		if t.IsZero() || !s.TakenAt.After(t) {
+			before = s.Name
+		} else if after == "" {
+			after = s.Name
+		}
+	}
+	switch {
+	case before != "" && after != "":
+		return fmt.Sprintf("the nearest that can be had are the snapshots %s and %s (target: {snapshot: ...})", before, after)
+	case before != "":
+		return fmt.Sprintf("the nearest that can be had is the snapshot %s (target: {snapshot: ...})", before)
+	case after != "":
+		return fmt.Sprintf("the nearest that can be had is the snapshot %s (target: {snapshot: ...})", after)
+	}
+	return "no snapshot is there"
+}
+
+// parent is the dataset above.
+func parent(dataset string) string { return path.Dir(dataset) }
+
+// firstSnapshot is true of a restore of the latest moment on a host that has no
+// snapshot yet: the one that the same apply takes will be its base.
+func firstSnapshot(in *view, r spec.Restore) bool {
+	return r.Target.Latest && in.site.Snapshots != nil && len(ours(in.site, in.state)) == 0
+}

@@ -1,0 +1,83 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/zreconcile/zreconcile/spec"
+)
+
+// TakeSnapshot takes one now, whatever the cadence says. The lock of the site
+// must be held.
+func (h *Host) TakeSnapshot(ctx context.Context, site *spec.Site, o SnapshotOptions) (SnapshotStatus, error) {
+	in, err := h.look(ctx, site)
+	if err != nil {
+		return SnapshotStatus{}, err
+	}
+	if err := in.snapshotRefusal(); err != nil {
+		return SnapshotStatus{}, err
+	}
+	name, err := h.takeSnapshot(ctx, in, o)
+	if err != nil {
+		return SnapshotStatus{}, err
+	}
+	if in, err = h.look(ctx, site); err != nil {
+		return SnapshotStatus{}, err
+	}
+	for _, s := range in.snapshotStatuses() {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return SnapshotStatus{}, fmt.Errorf("the snapshot %s was taken and is not there", name)
+}
+
+// look observes the host as of now.
+func (h *Host) look(ctx context.Context, site *spec.Site) (*view, error) {
+	now := h.Clock()
+	state, err := h.Observe(ctx, site, now)
+	return &view{site: site, state: &state, now: now}, err
+}
+
+// ErrRefused says that something must not be done without a person's decision.
+var ErrRefused = errors.New("refused")
+
+func (in *view) snapshotRefusal() error {
+	switch {
+	case in.site.Standby == nil || in.site.Snapshots == nil:
+		return fmt.Errorf("%w: the file has no snapshots section, so that neither their names nor their retention are known", ErrRefused)
+	case in.state.Cluster.Content != DirCluster:
+		return fmt.Errorf("%w: there is no cluster in %s yet; run zreconcile apply", ErrRefused, in.site.Standby.DataDir)
+	case in.promoted():
+		return fmt.Errorf("%w: the standby was promoted, and a snapshot of it is no base for a restore", ErrRefused)
+	case len(in.state.Failures) > 0:
+		return errors.New(in.state.Failures[0].Text)
+	case len(clusterDatasets(in.site, in.state)) > 1 && !in.state.Tools.SnapshotMany:
+		return fmt.Errorf("%w: the cluster lies on several datasets, and this zfs can't snapshot them in one atomic operation", ErrRefused)
+	}
+	return nil
+}
+
+// ReleaseSnapshot takes the hold of `snapshot --hold` off; retention then
+// decides about the snapshot.
+func (h *Host) ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) error {
+	in, err := h.look(ctx, site)
+	if err != nil {
+		return err
+	}
+	name = name[strings.LastIndex(name, "@")+1:]
+	for _, s := range ours(site, in.state) {
+		if s.Name != name {
+			continue
+		}
+		for _, m := range s.Members {
+			if err := h.ZFS.Release(ctx, holdTag, m.Full()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("there is no snapshot %s of site %s; zreconcile status lists them", name, site.Name)
+}

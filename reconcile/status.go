@@ -1,0 +1,106 @@
+package reconcile
+
+import (
+	"github.com/zreconcile/zreconcile/postgres/wal"
+)
+
+// Status is what `status` shows: the host as it is, for people and monitors.
+type Status struct {
+	Format    int              `json:"format"`
+	Site      string           `json:"site"`
+	Pool      *PoolStatus      `json:"pool,omitempty"`
+	Standby   StandbyStatus    `json:"standby"`
+	Archive   ArchiveStatus    `json:"archive"`
+	Snapshots []SnapshotStatus `json:"snapshots"` // oldest first
+	Windows   []Window         `json:"windows"`
+	Restores  []RestoreStatus  `json:"restores"`
+	Failures  []string         `json:"errors,omitempty"` // what could not be observed
+}
+
+// PoolStatus is the pool's health and space, in bytes.
+type PoolStatus struct {
+	Name   string `json:"name"`
+	Health string `json:"health"`
+	Size   int64  `json:"size"`
+	Free   int64  `json:"free"`
+}
+
+// StandbyStatus is the standby at a glance. Lag is 0 only while it is
+// connected and has replayed all that the primary has.
+type StandbyStatus struct {
+	Running          bool         `json:"running"`
+	Connected        bool         `json:"connected"`
+	InRecovery       bool         `json:"inRecovery"`
+	SystemIdentifier string       `json:"systemIdentifier,omitempty"`
+	Timeline         wal.Timeline `json:"timeline,omitempty"`
+	ReceivedLSN      wal.LSN      `json:"receivedLSN"`
+	ReplayedLSN      wal.LSN      `json:"replayedLSN"`
+	ReplayedCommitAt *Time        `json:"replayedCommitAt"`
+	LagBytes         *int64       `json:"lagBytes"`   // null: unknown
+	LagSeconds       *float64     `json:"lagSeconds"` // null: unknown
+	PendingRestart   []string     `json:"pendingRestart"`
+	Connect          string       `json:"connect,omitempty"`
+	ArchiverFailing  string       `json:"archiverFailing,omitempty"` // the WAL file that archive_command fails on
+}
+
+// ArchiveStatus is the WAL archive; First and Last are names of segments.
+type ArchiveStatus struct {
+	Segments int          `json:"segments"`
+	Bytes    int64        `json:"bytes"`
+	First    string       `json:"first,omitempty"`
+	Last     string       `json:"last,omitempty"`
+	Gaps     []ArchiveGap `json:"gaps"`
+}
+
+// ArchiveGap is a run of missing segments, From and To included.
+type ArchiveGap struct {
+	Timeline wal.Timeline `json:"timeline"`
+	From     string       `json:"from"`
+	To       string       `json:"to"`
+}
+
+// Moment is a place in the WAL and the time of the last commit up to there.
+type Moment struct {
+	LSN  wal.LSN `json:"lsn"`
+	Time *Time   `json:"time"`
+}
+
+// SnapshotStatus is one snapshot of this site's cluster.
+type SnapshotStatus struct {
+	Name     string        `json:"name"`
+	GUID     string        `json:"guid"`
+	TakenAt  *Time         `json:"takenAt"`
+	RedoLSN  wal.LSN       `json:"redoLSN"`
+	Earliest *Moment       `json:"earliest"` // from here on it serves
+	Latest   *Moment       `json:"latest"`   // as far as WAL goes on from it
+	KeptBy   []string      `json:"keptBy"`
+	Label    string        `json:"label,omitempty"`
+	Used     int64         `json:"used"`
+	Verified *Verification `json:"verified,omitempty"`
+}
+
+// Verification is the outcome of a restore drill.
+type Verification struct {
+	At Time `json:"at"`
+	OK bool `json:"ok"`
+}
+
+// Window is a span of time each moment of which can be restored.
+type Window struct {
+	From Time `json:"from"`
+	To   Time `json:"to"`
+}
+
+// RestoreStatus is one restore: of the spec, or left over from it.
+type RestoreStatus struct {
+	Name      string  `json:"name"`
+	State     string  `json:"state"` // running, recovering, stopped, failed, refused
+	Why       string  `json:"why,omitempty"`
+	Snapshot  string  `json:"snapshot,omitempty"`
+	Reached   *Moment `json:"reached"`
+	Port      int     `json:"port,omitempty"`
+	Connect   string  `json:"connect,omitempty"`
+	Promoted  bool    `json:"promoted,omitempty"`
+	Dataset   string  `json:"dataset,omitempty"`
+	ExpiresAt *Time   `json:"expiresAt"`
+}
