@@ -291,6 +291,12 @@ func texts(v any) []string {
 	return out
 }
 
+// The escapes of a JSON pointer's tokens (RFC 6901, section 3).
+var (
+	escape   = strings.NewReplacer("~", "~0", "/", "~1")
+	unescape = strings.NewReplacer("~1", "/", "~0", "~")
+)
+
 // tokens splits a location of the validator, which is a JSON pointer whose
 // tokens are URL-escaped.
 func tokens(location string) []string {
@@ -302,7 +308,7 @@ func tokens(location string) []string {
 		if plain, err := url.PathUnescape(part); err == nil {
 			part = plain
 		}
-		parts[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
+		parts[i] = unescape.Replace(part)
 	}
 	return parts
 }
@@ -310,7 +316,7 @@ func tokens(location string) []string {
 func pointer(path []string) string {
 	var b strings.Builder
 	for _, token := range path {
-		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+		b.WriteString("/" + escape.Replace(token))
 	}
 	return b.String()
 }

@@ -20,12 +20,10 @@ func (d *draft) checkCadences() {
 			d.errorf(every, "", "every must be 1s or longer, not %s", every.text)
 		}
 	}
-	positive := map[string]*node{"archive.continuousFor": d.root.get("archive", "continuousFor")}
-	for _, key := range sortedKeys(positive) {
-		if n := positive[key]; n.given() && isZeroDuration(n.text) {
-			d.errorf(n, "leave it out to keep all that the snapshots need", "%s must be longer than 0", key)
-		}
+	if n := d.root.get("archive", "continuousFor"); n.given() && isZeroDuration(n.text) {
+		d.errorf(n, "leave it out to keep all that the snapshots need", "archive.continuousFor must be longer than 0")
 	}
+	d.warnAges()
 }
 
 func isZeroDuration(s string) bool {
@@ -70,7 +68,7 @@ var buckets = []struct {
 // warnFineBuckets warns of rules with buckets that never hold more than one
 // snapshot: hourly: 24 with a daily schedule keeps 24 days.
 func (d *draft) warnFineBuckets(s *Snapshots, n *node) {
-	gap := s.shortestGap(d.site.Timezone)
+	gap := shortestGap(s.Schedule, s.Every, d.site.Timezone)
 	for _, bucket := range buckets {
 		rule := n.get(bucket.rule)
 		count := rule.intOr(0)
@@ -83,13 +81,13 @@ func (d *draft) warnFineBuckets(s *Snapshots, n *node) {
 	}
 }
 
-// shortestGap is the shortest time between two snapshots of the schedule; 0
-// when it is unknown.
-func (s *Snapshots) shortestGap(zone *time.Location) time.Duration {
-	if s.Schedule == "" {
-		return s.Every
+// shortestGap is the shortest time between two moments of a cadence; 0 when it
+// is unknown.
+func shortestGap(expression string, every time.Duration, zone *time.Location) time.Duration {
+	if expression == "" {
+		return every
 	}
-	schedule, err := ParseSchedule(s.Schedule)
+	schedule, err := ParseSchedule(expression)
 	if err != nil {
 		return 0
 	}
@@ -109,6 +107,29 @@ func (s *Snapshots) shortestGap(zone *time.Location) time.Duration {
 		last = next
 	}
 	return shortest
+}
+
+// warnAges warns of a limit of health that a healthy site would exceed.
+func (d *draft) warnAges() {
+	health, zone := d.site.Health, d.site.Timezone
+	if s := d.site.Snapshots; s != nil {
+		d.warnAge("snapshotAge", health.SnapshotAge, "snapshots", shortestGap(s.Schedule, s.Every, zone))
+	}
+	if v := d.site.Verify; v != nil {
+		d.warnAge("drillAge", health.DrillAge, "verify", shortestGap(v.Schedule, v.Every, zone))
+	}
+}
+
+func (d *draft) warnAge(key string, limit time.Duration, section string, gap time.Duration) {
+	if limit == 0 || gap <= limit {
+		return
+	}
+	at := d.root.get("health", key)
+	if at == nil {
+		at = d.root.get(section)
+	}
+	d.warnf(at, "raise health."+key, "%s come %s apart, and health.%s is %s: status --check will complain in between",
+		map[string]string{"snapshots": "snapshots", "verify": "drills"}[section], readable(gap), key, readable(limit))
 }
 
 // readable is a duration in days or in hours, as a person says it.

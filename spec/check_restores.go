@@ -2,7 +2,7 @@ package spec
 
 func (d *draft) checkRestores() {
 	d.checkManaged(d.root.get("restoreDefaults", "conf", "set"), restoreManaged)
-	d.checkProperties(d.root.get("restoreDefaults", "properties"))
+	d.checkCloneProperties(d.root.get("restoreDefaults", "properties"))
 	names := distinct[string]{d: d}
 	for i, n := range d.restores {
 		r := d.site.Restores[i]
@@ -12,7 +12,7 @@ func (d *draft) checkRestores() {
 		d.checkTarget(r, n.get("target"))
 		d.checkRestoreDataset(i)
 		d.checkManaged(n.get("conf", "set"), restoreManaged)
-		d.checkProperties(n.get("properties"))
+		d.checkCloneProperties(n.get("properties"))
 		if !listensLocally(r.ListenAddresses) && n.get("hba") == nil {
 			d.errorf(n.get("listenAddresses"), "say in hba who may connect, or listen on localhost",
 				"the restore %q listens on %s, which needs hba", r.Name, r.ListenAddresses)
@@ -66,6 +66,17 @@ func (d *draft) checkRestoreDataset(i int) {
 		case below(r.Dataset, other.Dataset) || below(other.Dataset, r.Dataset):
 			d.errorf(at, "choose another name", "the dataset %s of the restore %q and %s of %q lie in each other (%s)",
 				r.Dataset, r.Name, other.Dataset, other.Name, where)
+		}
+	}
+}
+
+// checkCloneProperties keeps the mountpoint of a clone in its own key, where
+// the other checks see it.
+func (d *draft) checkCloneProperties(n *node) {
+	d.checkProperties(n)
+	for _, name := range []string{"mountpoint", "canmount"} {
+		if at := n.get(name); at != nil {
+			d.errorf(at, "leave it out; mountpoint is a key of the restore itself", "the property %s of a restore is this program's to set", name)
 		}
 	}
 }

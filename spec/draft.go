@@ -63,6 +63,9 @@ func (d *draft) read(path string, data []byte, validate func(any) []schema.Probl
 	}
 	root, problems := buildTree(path, document)
 	d.problems = append(d.problems, problems...)
+	if root == nil {
+		return nil
+	}
 	d.checkNewlines(root)
 	for _, p := range validate(root.json()) {
 		d.schemaProblem(root, p)

@@ -79,7 +79,7 @@ func TestLoadChecksAcrossFiles(t *testing.T) {
 	for _, want := range []string{
 		"1.yaml:1:19: the restore name a is used twice: first by another restore (" + path + ", line 12)",
 		"1.yaml:1:52: the port 5433 is used twice: first by the standby (" + path + ", line 9)",
-		`1.yaml:2:1: unknown key "datasets" in the file`,
+		`1.yaml:2:1: "datasets" in the file is not a key of site.d, whose files hold restores only`,
 		"2.yaml:1:1: this is not YAML",
 	} {
 		if !strings.Contains(problems.Error(), want) {

@@ -9,7 +9,7 @@ import (
 // one on the way to it.
 func (n *node) locate(pointer string) *node {
 	for _, token := range strings.Split(pointer, "/")[1:] {
-		next := n.step(unescapeToken(token))
+		next := n.step(pointerEscapes.Replace(token))
 		if next == nil {
 			return n
 		}
@@ -37,6 +37,4 @@ func (n *node) keyAt(key string) Pos {
 	return n.place()
 }
 
-func unescapeToken(token string) string {
-	return strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
-}
+var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")

@@ -132,13 +132,11 @@ func TestShortestGap(t *testing.T) {
 		"0,1 0 1 1 *":   time.Minute,
 		"0 0 1,2 1,7 *": 24 * time.Hour,
 	} {
-		s := Snapshots{Schedule: schedule}
-		if got := s.shortestGap(time.UTC); got != want {
+		if got := shortestGap(schedule, 0, time.UTC); got != want {
 			t.Errorf("%s: %v apart, want %v", schedule, got, want)
 		}
 	}
-	s := Snapshots{Every: 15 * time.Minute}
-	if got := s.shortestGap(time.UTC); got != 15*time.Minute {
+	if got := shortestGap("", 15*time.Minute, time.UTC); got != 15*time.Minute {
 		t.Errorf("every: 15m is %v apart", got)
 	}
 }

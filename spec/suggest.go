@@ -10,9 +10,12 @@ import (
 func suggest(word string, known []string) string {
 	best, distance := "", 0
 	for _, candidate := range known {
-		n := editDistance(folded(word), folded(candidate))
 		limit := (min(len(candidate), len(word)) + 1) / 4
-		if n <= limit && (best == "" || n < distance) {
+		a, b := folded(word), folded(candidate)
+		if max(len(a)-len(b), len(b)-len(a)) > limit {
+			continue
+		}
+		if n := editDistance(a, b); n <= limit && (best == "" || n < distance) {
 			best, distance = candidate, n
 		}
 	}
@@ -22,11 +25,13 @@ func suggest(word string, known []string) string {
 	return fmt.Sprintf("did you mean %q?", best)
 }
 
+var separators = strings.NewReplacer("_", "", "-", "")
+
 func folded(word string) string {
 	if len(word) > 64 {
 		word = word[:64]
 	}
-	return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(word))
+	return separators.Replace(strings.ToLower(word))
 }
 
 // editDistance counts the letters to insert, delete, replace or swap with

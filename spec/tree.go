@@ -12,7 +12,7 @@ import (
 // Bounds of a file with its aliases written out. The reference spec has some
 // two hundred values; a bomb of nested aliases has billions.
 const (
-	maxNodes = 50_000
+	maxNodes = 20_000
 	maxDepth = 50
 )
 
@@ -150,10 +150,14 @@ type treeBuilder struct {
 }
 
 // buildTree resolves the document of a file. Problems do not keep it from
-// returning what is left.
+// returning what is left, except a file that is too large to go on with: nil.
 func buildTree(file string, root *yaml.Node) (*node, Problems) {
 	b := &treeBuilder{file: file, open: map[*yaml.Node]bool{}}
-	return b.build(root, 0), b.problems
+	n := b.build(root, 0)
+	if b.full {
+		return nil, b.problems
+	}
+	return n, b.problems
 }
 
 func (b *treeBuilder) pos(y *yaml.Node) Pos {
@@ -171,7 +175,7 @@ func (b *treeBuilder) build(y *yaml.Node, depth int) *node {
 	if b.nodes++; b.nodes > maxNodes || depth > maxDepth {
 		if !b.full {
 			b.full = true
-			b.fault(y, "write what the aliases stand for in fewer places",
+			b.fault(y, "use fewer aliases, or move restores to a site of their own",
 				"the file holds more than %d values, or more than %d levels, with its aliases written out", maxNodes, maxDepth)
 		}
 		return n
