@@ -63,8 +63,11 @@ func runApply(ctx context.Context, p *program, o applyOptions) error {
 		return p.fail(err, blankPlan(""))
 	}
 	plan, err := p.applyLocked(ctx, site, only, o.lockTimeout)
-	if err != nil {
+	if err != nil && len(plan.Changes) == 0 {
 		return p.fail(err, blankPlan(site.Name))
+	}
+	if err != nil { // it ended on the way: what was done until then is told as well
+		plan.Failures = append(plan.Failures, err.Error())
 	}
 	if err := p.writePlan(site, plan, showApply); err != nil {
 		return err

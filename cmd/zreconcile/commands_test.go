@@ -174,6 +174,18 @@ func TestPitfall52_FullDiskBelowStdout(t *testing.T) {
 	}
 }
 
+// An apply that was ended on the way tells what it had done until then.
+func TestApplyThatEndsOnTheWay(t *testing.T) {
+	r := &recorder{
+		plan: reconcile.Plan{Format: 1, Changes: []reconcile.Change{{Kind: "pool", Name: "zp1", Action: reconcile.Create, Result: reconcile.Done}}},
+		err:  errors.New("zfs list failed"),
+	}
+	status, stdout, _ := invoke(t, r, "apply")
+	if status != exitFailed || !strings.Contains(stdout, "pool zp1: done") || !strings.Contains(stdout, "zfs list failed") {
+		t.Errorf("exit status %d:\n%s", status, stdout)
+	}
+}
+
 func TestSnapshotSaysItsName(t *testing.T) {
 	_, text, _ := invoke(t, &recorder{}, "snapshot")
 	if want := "took zr-20261123T000030Z\n"; text != want {
@@ -194,10 +206,10 @@ func TestLogFlags(t *testing.T) {
 	}{
 		{nil, false, true},
 		{[]string{"--log-format", "json"}, true, true},
-		{[]string{"--log-level", "error"}, false, false},
+		{[]string{"--log-level", "error"}, false, false}, // a skipped change is a warning
 	} {
 		r := &recorder{watch: func(_ context.Context, o reconcile.WatchOptions) error {
-			o.OnPlan(reconcile.Plan{Changes: []reconcile.Change{{Kind: "pool", Name: "zp1", Action: reconcile.Create, Result: reconcile.Done}}})
+			o.OnPlan(reconcile.Plan{Changes: []reconcile.Change{{Kind: "pool", Name: "zp1", Action: reconcile.Create, Result: reconcile.Skipped}}})
 			return nil
 		}}
 		_, stdout, stderr := invoke(t, r, append([]string{"watch"}, test.args...)...)

@@ -53,6 +53,8 @@ func exitStatus(err error) int {
 		return told.status
 	case errors.As(err, &invalid):
 		return exitInvalid
+	case errors.Is(err, reconcile.ErrRefused):
+		return exitBlocked
 	case errors.Is(err, reconcile.ErrLocked):
 		return exitLocked
 	default:

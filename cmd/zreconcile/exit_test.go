@@ -63,6 +63,7 @@ func TestExitStatus(t *testing.T) {
 		{usageError{errors.New("x")}, exitFailed},
 		{errors.Join(&invalidError{path: "x"}, nil), exitInvalid},
 		{fmt.Errorf("site x: %w", reconcile.ErrLocked), exitLocked},
+		{fmt.Errorf("%w: the standby was promoted", reconcile.ErrRefused), exitBlocked},
 	} {
 		if got := exitStatus(test.err); got != test.want {
 			t.Errorf("exitStatus(%v) = %d, want %d", test.err, got, test.want)

@@ -47,6 +47,7 @@ func showOutcome(v view, c reconcile.Change) {
 		if c.Mend != "" {
 			showMend(v, c.Mend)
 		}
+		return // its error says the same again
 	case string(reconcile.Done):
 		showHead(v, c, ": "+v.good(word))
 	case string(reconcile.Failed):

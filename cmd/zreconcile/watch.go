@@ -108,8 +108,8 @@ func (w *watchedSite) paths() []string {
 	return slices.Compact(paths)
 }
 
-// tellPlan tells of one round of the watch: a line of JSON for programs, log
-// lines for a person.
+// tellPlan tells of one round of the watch: a line of JSON for programs; for a
+// person, what the log does not have already from the changes themselves.
 func (p *program) tellPlan(plan reconcile.Plan) {
 	p.progress.finish()
 	if p.json() {
@@ -119,17 +119,12 @@ func (p *program) tellPlan(plan reconcile.Plan) {
 		return
 	}
 	for _, c := range plan.Changes {
-		attrs := []any{"kind", c.Kind, "name", c.Name, "action", string(c.Action), "why", because(c)}
-		switch outcome(c) {
-		case string(reconcile.Done):
-			p.log.Info("done", attrs...)
-		case string(reconcile.Failed):
-			p.log.Error("failed", append(attrs, "error", c.Error)...)
-		case "blocked":
-			p.log.Warn("blocked", append(attrs, "mend", c.Mend)...)
-		default:
-			p.log.Warn("skipped", append(attrs, "error", c.Error)...)
+		if outcome(c) == string(reconcile.Skipped) {
+			p.log.Warn("skipped", "kind", c.Kind, "name", c.Name, "action", string(c.Action), "why", c.Error)
 		}
+	}
+	for _, note := range plan.Notes {
+		p.log.Warn(note)
 	}
 	for _, failure := range plan.Failures {
 		p.log.Error(failure)
