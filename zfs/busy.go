@@ -54,7 +54,7 @@ func heldBy(holders []string) string {
 // Holders names who keeps a dataset busy, as far as /proc shows: processes with a root, working directory,
 // program or open file in it, mounts inside it, and other mount namespaces where it is mounted.
 func Holders(dataset string) []string {
-	own, err := Mounts()
+	own, err := mountsOf("/proc/self/mountinfo")
 	if err != nil {
 		return nil
 	}
@@ -109,7 +109,7 @@ func useOf(proc, dir string) string {
 
 func mountedIn(proc, dataset string) bool {
 	mounts, err := mountsOf(filepath.Join(proc, "mountinfo"))
-	return err == nil && slices.ContainsFunc(mounts, func(m Mount) bool { return m.IsZFS() && m.Source == dataset })
+	return err == nil && slices.ContainsFunc(mounts, func(m mountLine) bool { return m.IsZFS() && m.Source == dataset })
 }
 
 // describe names a process by number and command name.

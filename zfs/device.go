@@ -131,7 +131,7 @@ func deviceNumber(device string) string {
 
 // usedBy says who uses a disk or one of its partitions: a mount, swap, or a device built upon it.
 func usedBy(parts []string) (string, error) {
-	mounts, err := Mounts()
+	mounts, err := mountsOf("/proc/self/mountinfo")
 	if err != nil {
 		return "", err
 	}

@@ -57,7 +57,7 @@ func TestPitfall55_LabelsOfExportedPoolsAreFoundAndImported(t *testing.T) {
 	// What a new file system leaves of the first two labels is nothing; the two at the end still tell.
 	zfstest.Run(t, "zpool", "export", name)
 	overwrite(t, disk, 0, make([]byte, 2*labelSize))
-	if again := probe(t, disk); again.Kind != Label || again.PoolGUID != content.PoolGUID {
+	if again := probe(t, disk); again.Kind != Label || again.PoolGUID != content.PoolGUID || again.PoolState != "exported" {
 		t.Errorf("without its first labels: %+v", again)
 	}
 }

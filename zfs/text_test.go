@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,17 +169,21 @@ func TestSuspendedPoolIsNotRead(t *testing.T) {
 	}
 }
 
-func TestMountsAreUnescapedAndTheLastOneWins(t *testing.T) {
-	mounts, err := parseMounts(strings.NewReader(`22 1 0:20 / / rw - ext4 /dev/vda rw
+func TestMountsAreUnescapedAndHiddenOnesLeftOut(t *testing.T) {
+	lines, err := parseMounts(strings.NewReader(`22 1 0:20 / / rw - ext4 /dev/vda rw
 30 22 0:31 / /zpdata01 rw,relatime shared:9 - zfs zp1/zpdata01 rw
-31 22 0:32 / /with\040blank\011tab rw - fuse.zfs zp1/b rw
 32 30 0:33 / /zpdata01/sub rw - zfs zp1/sub rw
+31 22 0:32 / /with\040blank\011tab rw - fuse.zfs zp1/b rw
 33 22 0:34 / /zpdata02 rw - zfs zp1/zpdata02 rw
-34 22 0:35 / /zpdata02 rw - tmpfs tmpfs rw
+34 33 0:35 / /zpdata02 rw - tmpfs tmpfs rw
+40 22 0:41 / /hidden/below rw - zfs zp1/below rw
+41 22 0:42 / /hidden rw - zfs zp1/hidden rw
+23 22 0:5 / /proc rw - proc proc rw
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
+	mounts := visible(lines)
 	for _, tc := range []struct {
 		dataset, dir string
 		want         bool
@@ -186,17 +191,27 @@ func TestMountsAreUnescapedAndTheLastOneWins(t *testing.T) {
 		{"zp1/zpdata01", "/zpdata01/", true},
 		{"zp1/b", "/with blank\ttab", true},
 		{"zp1/sub", "/zpdata01", false},
-		{"zp1/zpdata02", "/zpdata02", false}, // hidden
+		{"zp1/zpdata01", "/zpdata01/folder", false},
+		{"zp1/zpdata02", "/zpdata02", false},  // another on the same target
+		{"zp1/below", "/hidden/below", false}, // another on the target above
+		{"zp1/hidden", "/hidden", true},
 		{"zp1/none", "/none", false},
 	} {
 		if got := MountedAt(mounts, tc.dataset, tc.dir); got != tc.want {
 			t.Errorf("MountedAt(%s, %q) = %v", tc.dataset, tc.dir, got)
 		}
 	}
-	for path, want := range map[string]string{"/zpdata01/x": "zp1/zpdata01", "/zpdata01/sub/x": "zp1/sub", "/zpdata011": "/dev/vda", "/zpdata02": "tmpfs"} { // pitfall 56
+	for path, want := range map[string]string{ // pitfall 56
+		"/zpdata01/x": "zp1/zpdata01", "/zpdata01/sub/x": "zp1/sub", "/zpdata011": "/dev/vda", "/zpdata02": "tmpfs",
+		"/hidden/below/x": "zp1/hidden", "/proc/1": "proc", "/etc": "/dev/vda",
+	} {
 		if m, ok := Holding(mounts, path); !ok || m.Source != want {
 			t.Errorf("Holding(%s) = %+v", path, m)
 		}
+	}
+	slices.Reverse(mounts)
+	if m, _ := Holding(mounts, "/zpdata01/sub/x"); m.Source != "zp1/sub" {
+		t.Errorf("by order, not by length: %+v", m)
 	}
 	if _, err := parseMounts(strings.NewReader("nonsense\n")); err == nil {
 		t.Error("nonsense was read")
