@@ -44,7 +44,7 @@ func FuzzQuantities(f *testing.F) {
 		if d, err := ParseDuration(s); err == nil && d < 0 {
 			t.Errorf("ParseDuration(%q) = %v", s, d)
 		}
-		if share, err := parsePercent(s); err == nil && !(share >= 0 && share < 1) {
+		if share, err := parsePercent(s); err == nil && (share < 0 || share >= 1) {
 			t.Errorf("parsePercent(%q) = %v", s, share)
 		}
 		if moment, err := ParseTime(s); err == nil {

@@ -97,7 +97,7 @@ func parsePercent(s string) (float64, error) {
 	if err != nil || (!found && share != 0) {
 		return 0, fmt.Errorf("%q is no percentage: write it like 10%%", s)
 	}
-	if !(share >= 0 && share < 100) {
+	if math.IsNaN(share) || share < 0 || share >= 100 {
 		return 0, fmt.Errorf("%q is out of range: from 0%% to below 100%%", s)
 	}
 	return share / 100, nil
