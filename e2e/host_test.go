@@ -58,17 +58,22 @@ func (s *site) remove(t testing.TB) {
 		})
 	}
 	killServersBelow(t, s.DataMount) // one on the root disk, if a mount was missing
-	for _, path := range []string{s.Dir, "/run/zreconcile/" + s.Name, "/" + s.Name} {
+	for _, path := range append(s.folders(), s.Dir, "/"+s.Name) {
 		if err := os.RemoveAll(path); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
+// folders are those that a site has outside of its pool.
+func (s *site) folders() []string {
+	return []string{"/run/zreconcile/" + s.Name, "/var/lib/zreconcile/" + s.Name, "/var/log/zreconcile/" + s.Name}
+}
+
 // explain logs the last words of the servers of a test that failed.
 func (s *site) explain(t testing.TB) {
 	var logs []string
-	for _, pattern := range []string{s.DataDir() + "/*.log", s.DataDir() + "/log/*", s.Dir + "/*.log", s.Dir + "/s/*.log"} {
+	for _, pattern := range []string{s.DataDir() + "/*.log", s.DataDir() + "/log/*", "/var/log/zreconcile/" + s.Name + "/*.log"} {
 		found, _ := filepath.Glob(pattern)
 		logs = append(logs, found...)
 	}
@@ -201,7 +206,9 @@ func (s *site) traces(t testing.TB) map[string]string {
 	}
 	fileTraces(t, traces, s.DataDir(), false)
 	fileTraces(t, traces, s.Dir, true)
-	fileTraces(t, traces, "/run/zreconcile/"+s.Name, true)
+	for _, dir := range s.folders() {
+		fileTraces(t, traces, dir, true)
+	}
 	units, err := filepath.Glob("/etc/systemd/system/*" + s.Name + "*")
 	must(t, err)
 	for _, u := range units {

@@ -100,7 +100,7 @@ func newSite(t testing.TB, p *primary.Primary) *site {
 		Vdev: filepath.Join(dir, "disk"), DataMount: filepath.Join(dir, "data"), WALMount: filepath.Join(dir, "wal"),
 		Port: freePort(t), RestorePort: freePort(t), Password: p.Password, User: p.User, SSLMode: "prefer",
 		Set:       map[string]string{"shared_buffers": "16MB", "work_mem": "5MB", "fsync": "off"},
-		Retention: "{last: 4, hourly: 24}",
+		Retention: "{last: 4, within: 48h}",
 	}
 	if p.Kind == primary.Debian {
 		s.SSLMode = "require"
