@@ -50,6 +50,8 @@ func TestBaseBackup(t *testing.T) {
 		commands = append(commands, append(cmd.Args, cmd.Env...))
 		return cmd.Run()
 	}
+	t.Setenv("PGPASSWORD", "of the caller")
+	t.Setenv("NOTIFY_SOCKET", "/run/of/the/caller")
 	var last Progress
 	o.Progress = func(p Progress) { last = p }
 	o.MaxRate = "200M"
@@ -68,6 +70,13 @@ func TestBaseBackup(t *testing.T) {
 	for _, words := range commands {
 		if strings.Contains(strings.Join(words, "\x00"), oddPassword) || slices.Contains(words, "-R") {
 			t.Errorf("the password or -R is in %q", words)
+		}
+	}
+	for _, name := range []string{"PGPASSWORD=", "NOTIFY_SOCKET="} { // the caller's environment is not for them
+		for _, words := range commands {
+			if slices.ContainsFunc(words, func(s string) bool { return strings.HasPrefix(s, name) }) {
+				t.Errorf("%s reached %s", name, words[0])
+			}
 		}
 	}
 	if !slices.ContainsFunc(commands, func(words []string) bool { return filepath.Base(words[0]) == "pg_verifybackup" }) {

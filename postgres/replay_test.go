@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -75,14 +74,20 @@ func TestPitfall32_ServerThatDiesBeforeItsTarget(t *testing.T) {
 	}
 }
 
-func TestWaitTargetEndsWithItsDeadline(t *testing.T) {
-	c := newServer(t) // never in recovery, and so never paused
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+func TestWaitTargetTakesNoRunningReplayForThePause(t *testing.T) {
+	c := recovering(t, func(string) string { return "" })
+	testWrite(t, c.User, filepath.Join(c.DataDir, "standby.signal"), "") // wins, and replays for ever
+	start(t, c)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, _, err := c.WaitTarget(ctx, WaitOptions{}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the error is %v", err)
+	reached, _, err := c.WaitTarget(ctx, WaitOptions{})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), reached.String()) {
+		t.Errorf("reached %v, %v", reached, err)
 	}
-	if _, err := os.Stat(c.DataDir); err != nil {
-		t.Error(err)
+	if err := c.PauseReplay(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.WaitTarget(testContext(t), WaitOptions{}); err != nil {
+		t.Errorf("paused: %v", err)
 	}
 }
