@@ -122,12 +122,16 @@ func testCluster(t *testing.T, dir, name string) *Cluster {
 	}
 }
 
+// templateMade is for TestMain to remove.
+var templateMade string
+
 // templateFolder holds one initdb for all tests, since each takes a second.
 var templateFolder = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("/tmp", "zrtemplate")
 	if err != nil {
 		return "", err
 	}
+	templateMade = dir
 	u, err := LookupOSUser("postgres")
 	if err != nil {
 		return "", err
@@ -147,8 +151,8 @@ var templateFolder = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := templateFolder(); err == nil {
-		_ = os.RemoveAll(dir) // a leftover in /tmp is no failure
+	if templateMade != "" {
+		_ = os.RemoveAll(templateMade) // a leftover in /tmp is no failure
 	}
 	os.Exit(code)
 }
