@@ -114,7 +114,7 @@ func TestShowApply(t *testing.T) {
 
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0:                                    "0.0s",
+		0:                                    "0s",
 		100 * time.Millisecond:               "0.1s",
 		time.Second:                          "1s",
 		90 * time.Second:                     "1m 30s",

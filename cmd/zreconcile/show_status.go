@@ -95,7 +95,7 @@ func lag(s reconcile.StandbyStatus) string {
 }
 
 func showArchive(v view, a reconcile.ArchiveStatus) {
-	v.printf("\narchive: %d segments, %s\n", a.Segments, size(a.Bytes))
+	v.printf("\narchive: %s, %s\n", plural(a.Segments, "segment"), size(a.Bytes))
 	if a.First != "" {
 		v.printf("  %s to %s\n", printable(a.First), printable(a.Last))
 	}
@@ -264,6 +264,14 @@ func conninfoValue(value string) string {
 		return value
 	}
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}
+
+// plural is a number of things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
 }
 
 func size(n int64) string { return units.BytesSize(float64(n)) }

@@ -45,11 +45,7 @@ type invalidError struct {
 }
 
 func (e *invalidError) Error() string {
-	n := len(e.problems.Errors())
-	if n == 1 {
-		return e.path + " is invalid: 1 error, nothing was done"
-	}
-	return fmt.Sprintf("%s is invalid: %d errors, nothing was done", e.path, n)
+	return e.path + " is invalid: " + plural(len(e.problems.Errors()), "error") + ", nothing was done"
 }
 
 // loadSite reads the site file. Problems go to stderr; the error is an

@@ -57,12 +57,8 @@ func unreadable(path string) func(message string) any {
 }
 
 func warnings(n int) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return ", 1 warning"
-	default:
-		return fmt.Sprintf(", %d warnings", n)
 	}
+	return ", " + plural(n, "warning")
 }
