@@ -60,12 +60,21 @@ func (p Primary) sizesByBackup(ctx context.Context) (PrimarySizes, error) {
 		_ = conn.Conn().Close() // in the midst of a stream there is no polite end
 		hangUp(conn)
 	}()
-	command := "BASE_BACKUP (LABEL 'zreconcile asks for sizes', PROGRESS true, CHECKPOINT 'fast', WAIT false)"
-	if serverMajor(conn.ParameterStatus("server_version")) < 15 {
-		command = "BASE_BACKUP LABEL 'zreconcile asks for sizes' PROGRESS FAST NOWAIT"
+	major := serverMajor(conn.ParameterStatus("server_version"))
+	return announcedSizes(ctx, conn, announceCommand(major))
+}
+
+// announceCommand: PostgreSQL 15 brought another syntax and dropped the older
+// one (sources, src/backend/replication/repl_gram.y).
+func announceCommand(major int) string {
+	if major < 15 {
+		return "BASE_BACKUP LABEL 'zreconcile asks for sizes' PROGRESS FAST NOWAIT"
 	}
-	reader := conn.Exec(ctx, command)
-	rows, err := secondResult(reader)
+	return "BASE_BACKUP (LABEL 'zreconcile asks for sizes', PROGRESS true, CHECKPOINT 'fast', WAIT false)"
+}
+
+func announcedSizes(ctx context.Context, conn *pgconn.PgConn, command string) (PrimarySizes, error) {
+	rows, err := secondResult(conn.Exec(ctx, command))
 	if err != nil {
 		return PrimarySizes{}, err
 	}

@@ -61,6 +61,20 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
+// pitfall 42
+func TestOlderSyntax(t *testing.T) {
+	// No newer server takes this; it is by the grammar of 12 to 14.
+	if got, want := announceCommand(14), "BASE_BACKUP LABEL 'zreconcile asks for sizes' PROGRESS FAST NOWAIT"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	c := newServer(t)
+	conn := session(t, c)
+	defer closing(conn)
+	if _, err := conn.Exec(testContext(t), statusQuery(12)); err != nil { // this one any server takes
+		t.Error(err)
+	}
+}
+
 func TestIdentifyErrors(t *testing.T) {
 	ctx := testContext(t)
 	c := newServer(t)
