@@ -52,21 +52,15 @@ func Probe(ctx context.Context, run func(*exec.Cmd) error, device string) (Conte
 	if !block && !info.Mode().IsRegular() {
 		return Content{}, fmt.Errorf("probe %s: it is neither a block device nor a plain file", device)
 	}
-	parts := []string{device}
-	if block {
-		parts = append(parts, partitions(device)...)
+	label, err := labelOf(device)
+	if err != nil {
+		return Content{}, fmt.Errorf("probe %s: %w", device, err)
 	}
-	for _, part := range parts {
-		label, err := labelOf(part)
-		if err != nil {
-			return Content{}, err
-		}
-		if label != nil {
-			return label.content(part, device), nil
-		}
+	if label != nil {
+		return label.content(), nil
 	}
 	if block {
-		use, err := usedBy(parts)
+		use, err := usedBy(append(partitions(device), device))
 		if err != nil || use != "" {
 			return Content{Kind: InUse, Detail: use}, err
 		}
@@ -74,33 +68,33 @@ func Probe(ctx context.Context, run func(*exec.Cmd) error, device string) (Conte
 	return signature(ctx, run, device)
 }
 
+// labelOf reads the label of a device, or of one of its partitions.
 func labelOf(device string) (*VdevLabel, error) {
 	f, err := os.Open(device)
 	if err != nil {
-		return nil, fmt.Errorf("probe %s: %w", device, err)
+		return nil, err
 	}
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return nil, fmt.Errorf("probe %s: %w", device, err)
+		return nil, err
 	}
-	label, err := ReadLabel(f, size)
-	if err != nil {
-		return nil, fmt.Errorf("probe %s: %w", device, err)
+	for _, part := range append([]span{{0, size}}, gptPartitions(f, size)...) {
+		label, err := ReadLabel(io.NewSectionReader(f, part.start, part.size), part.size)
+		if err != nil || label != nil {
+			return label, err
+		}
 	}
-	return label, nil
+	return nil, nil
 }
 
-func (l VdevLabel) content(part, device string) Content {
+func (l VdevLabel) content() Content {
 	detail := "a ZFS device, " + l.State
 	if l.PoolName != "" {
 		detail = fmt.Sprintf("pool %q (guid %s), %s", l.PoolName, l.PoolGUID, l.State)
 	}
 	if l.HostName != "" {
 		detail += ", last used by host " + l.HostName
-	}
-	if part != device {
-		detail += ", on " + part
 	}
 	return Content{Kind: Label, Detail: detail, PoolName: l.PoolName, PoolGUID: l.PoolGUID, PoolState: l.State}
 }

@@ -122,22 +122,28 @@ func TestProbeKnowsOtherContent(t *testing.T) {
 	}
 }
 
+const partitionStart = 2048 // sectors
+
 // bootRecord is a DOS partition table with one entry.
 func bootRecord(kind byte) []byte {
 	b := make([]byte, 512)
 	b[446+4] = kind
-	binary.LittleEndian.PutUint32(b[446+8:], 1)
-	binary.LittleEndian.PutUint32(b[446+12:], 4096)
+	binary.LittleEndian.PutUint32(b[446+8:], partitionStart)
+	binary.LittleEndian.PutUint32(b[446+12:], 40<<11)
 	b[510], b[511] = 0x55, 0xaa
 	return b
 }
 
-// partitionTable is an empty GPT behind its protective boot record (UEFI, 5.3).
+// partitionTable is a GPT with one partition, behind its protective boot record (UEFI, 5.3).
 func partitionTable(size uint64) []byte {
 	const entries, entrySize, headerSize = 128, 128, 92
+	little := binary.LittleEndian
+	table := make([]byte, entries*entrySize)
+	copy(table, "type of sixteen,id of sixteen  .")
+	little.PutUint64(table[32:], partitionStart)
+	little.PutUint64(table[40:], partitionStart+40<<11-1)
 	header := make([]byte, headerSize)
 	copy(header, "EFI PART")
-	little := binary.LittleEndian
 	little.PutUint32(header[8:], 0x00010000)
 	little.PutUint32(header[12:], headerSize)
 	little.PutUint64(header[24:], 1)
@@ -148,29 +154,66 @@ func partitionTable(size uint64) []byte {
 	little.PutUint64(header[72:], 2)
 	little.PutUint32(header[80:], entries)
 	little.PutUint32(header[84:], entrySize)
-	little.PutUint32(header[88:], crc32.ChecksumIEEE(make([]byte, entries*entrySize)))
+	little.PutUint32(header[88:], crc32.ChecksumIEEE(table))
 	little.PutUint32(header[16:], crc32.ChecksumIEEE(header))
-	return append(bootRecord(0xee), header...)
+	disk := append(bootRecord(0xee), header...)
+	disk = append(disk, make([]byte, 512-headerSize)...)
+	return append(disk, table...)
 }
 
-func TestAMountedDeviceIsInUse(t *testing.T) {
-	mounts, err := Mounts()
-	must(t, err)
-	for _, m := range mounts {
-		if number := deviceNumber(m.Source); number == "" || number != m.Device {
-			continue
+func TestProbeOfBlockDevices(t *testing.T) {
+	dir := zfstest.Dir(t)
+	if out, err := exec.Command("losetup", "-f").CombinedOutput(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("losetup -f: %v: %s", err, out)
 		}
-		if f, err := os.Open(m.Source); err != nil {
-			continue
-		} else {
-			_ = f.Close()
-		}
-		if content := probe(t, m.Source); content.Kind != InUse || !strings.Contains(content.Detail, "mounted") {
-			t.Errorf("%s at %s: %+v", m.Source, m.Target, content)
-		}
-		return
+		t.Skipf("SKIPPED, NOT TESTED: no loop device: %s", out)
 	}
-	t.Skip("SKIPPED, NOT TESTED: no block device that may be read is mounted here")
+	attach := func(file string) string {
+		device := strings.TrimSpace(zfstest.Run(t, "losetup", "-f", "--show", file))
+		t.Cleanup(func() { zfstest.Run(t, "losetup", "-d", device) })
+		return device
+	}
+
+	ext4 := zfstest.File(t, dir, "ext4", 64<<20)
+	zfstest.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", ext4)
+	device := attach(ext4)
+	if content := probe(t, device); content.Kind != Filesystem || content.Detail != "ext4" {
+		t.Errorf("not mounted: %+v", content)
+	}
+	must(t, os.Mkdir(dir+"/mnt", 0o755))
+	zfstest.Run(t, "mount", device, dir+"/mnt")
+	content := probe(t, device)
+	zfstest.Run(t, "umount", dir+"/mnt")
+	if content.Kind != InUse || !strings.Contains(content.Detail, "mounted at "+dir+"/mnt") {
+		t.Errorf("mounted: %+v", content)
+	}
+}
+
+// A whole disk that OpenZFS was given has a partition table, and the label in its first partition.
+func TestPitfall55_LabelsInsidePartitionsAreFound(t *testing.T) {
+	const size, end = 64 << 20, partitionStart*512 + 40<<20
+	for place, at := range map[string]int64{"first": partitionStart * 512, "last": end - labelSize} {
+		path := zfstest.File(t, t.TempDir(), "whole", size)
+		overwrite(t, path, 0, partitionTable(size))
+		overwrite(t, path, at+pairsOffset, encodeLabel("zp0", 42, 1, 9))
+		if content := probe(t, path); content.Kind != Label || content.PoolGUID != "42" {
+			t.Errorf("%s label: %+v", place, content)
+		}
+	}
+}
+
+func FuzzPartitionTable(f *testing.F) {
+	f.Add(partitionTable(64 << 20))
+	f.Add(partitionTable(64 << 20)[:700])
+	f.Fuzz(func(t *testing.T, disk []byte) {
+		size := int64(len(disk))
+		for _, part := range gptPartitions(bytes.NewReader(disk), size) {
+			if part.start < 0 || part.size <= 0 || part.start+part.size > size {
+				t.Fatalf("%+v is not within %d bytes", part, size)
+			}
+		}
+	})
 }
 
 // encodeLabel writes the pairs of a label as nvlist_pack does.
