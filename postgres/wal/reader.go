@@ -205,8 +205,11 @@ func (r *Reader) assemble(ctx context.Context, start LSN, begin []byte, length u
 			return nil, at, true, nil
 		}
 		need := length - uint32(len(r.record))
-		if h.info&firstIsContrecord == 0 || h.remaining != need {
+		if h.info&firstIsContrecord == 0 {
 			return nil, 0, false, r.flaw(start, at, true, fmt.Sprintf("the page at %s does not continue its record", at))
+		}
+		if h.remaining != need { // perhaps the page header was written only in part
+			return nil, 0, false, r.unfinished(start, at, at+shortHeaderSize, fmt.Sprintf("the page at %s does not continue its record", at))
 		}
 		rest := b[h.headerSize():]
 		r.record = append(r.record, rest[:min(int(need), len(rest))]...)

@@ -60,7 +60,8 @@ func (f *segmentFile) begin(r io.Reader, size int64, systemID uint64) error {
 	}
 	h, err := parseHeader(b[:])
 	if err != nil {
-		return bad(b != [longHeaderSize]byte{}, err)
+		// Zeros, and a header that was written in part, are an end; other bytes are no WAL.
+		return bad(h.Magic != 0 && h.Magic>>8 != 0xD1, err)
 	}
 	f.header = h
 	if err := h.check(f.segment, size, systemID); err != nil {

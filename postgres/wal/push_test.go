@@ -1,0 +1,249 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// pushBed is a data directory that is the working directory, with one archived
+// segment's content to push, and an empty archive.
+func pushBed(t testing.TB) (PushRequest, Segment, []byte) {
+	t.Helper()
+	c := sampleWAL(t)
+	seg := c.first(t)
+	b, err := os.ReadFile(filepath.Join(c.archive, seg.Name(c.size)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, archive := t.TempDir(), t.TempDir()
+	mkdir(t, data+"/pg_wal")
+	write(t, data+"/pg_wal/"+seg.Name(c.size), b)
+	if tt, ok := t.(*testing.T); ok {
+		tt.Chdir(data)
+	}
+	return PushRequest{Path: "pg_wal/" + seg.Name(c.size), Archive: archive, DataDir: data, SystemID: c.systemID}, seg, b
+}
+
+func mkdir(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(t testing.TB, dir string) string {
+	t.Helper()
+	list, err := readNames(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(list, " ")
+}
+
+// A push is whole or not there; what a crash left is cleaned; the same content
+// again is success, other content never overwrites (pitfalls 2, 18).
+func TestPitfall2_18_Push(t *testing.T) {
+	req, seg, content := pushBed(t)
+	ctx := context.Background()
+	name := filepath.Base(req.Path)
+	write(t, req.Archive+"/"+tempPrefix(name)+"123", content[:5000])
+	write(t, req.Archive+"/"+tempPrefix(name+checksumSuffix)+"9", nil)
+	for i := range 3 {
+		if err := Push(ctx, req); err != nil {
+			t.Fatalf("push %d: %v", i, err)
+		}
+		if got := names(t, req.Archive); got != name+" "+name+checksumSuffix {
+			t.Errorf("push %d leaves %s", i, got)
+		}
+		if i == 1 {
+			os.Remove(req.Archive + "/" + name + checksumSuffix) // as a crash, or another archiver, would leave it
+		}
+	}
+	got, _ := os.ReadFile(req.Archive + "/" + name)
+	if !bytes.Equal(got, content) {
+		t.Error("the archived content differs")
+	}
+	if info, _ := os.Stat(req.Archive + "/" + name); info.Mode() != 0o600 {
+		t.Error("mode", info.Mode())
+	}
+	if inv, err := List(req.Archive, sampleWAL(t).size); err != nil || len(inv.Segments) != 1 || len(inv.Others) != 0 || inv.Segments[0].Segment != seg {
+		t.Error(inv, err)
+	}
+
+	other := bytes.Clone(content)
+	other[len(other)-1] ^= 1
+	write(t, req.Path, other)
+	err := Push(ctx, req)
+	if err == nil || !strings.Contains(err.Error(), req.Path) || !strings.Contains(err.Error(), req.Archive+"/"+name) {
+		t.Error("other content:", err)
+	}
+	if got, _ = os.ReadFile(req.Archive + "/" + name); !bytes.Equal(got, content) {
+		t.Error("the archived content was overwritten")
+	}
+	for _, existing := range [][]byte{content[:100], append(bytes.Clone(content), 0), nil} {
+		write(t, req.Path, content)
+		write(t, req.Archive+"/"+name, existing)
+		if err := Push(ctx, req); err == nil {
+			t.Errorf("an archived file of %d bytes is taken for the same", len(existing))
+		}
+	}
+	if err := Remove(req.Archive, name); err != nil || names(t, req.Archive) != "" {
+		t.Error("Remove:", err, names(t, req.Archive))
+	}
+}
+
+func TestPushKeepsOtherFilesOfTheServer(t *testing.T) {
+	req, seg, _ := pushBed(t)
+	name := seg.Name(sampleWAL(t).size)
+	for _, n := range []string{"00000002.history", name + ".00000028.backup", name + ".partial"} {
+		write(t, "pg_wal/"+n, []byte("1\t0/3000000\tno recovery target specified\n"))
+		req.Path = "pg_wal/" + n
+		if err := Push(context.Background(), req); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(req.Archive + "/" + n); err != nil {
+			t.Error(err)
+		}
+	}
+	write(t, "pg_wal/strange", nil)
+	req.Path = "pg_wal/strange"
+	if err := Push(context.Background(), req); err == nil {
+		t.Error("a strange name is archived")
+	}
+	inv, err := List(req.Archive, 1<<20)
+	if err != nil || len(inv.Segments) != 0 || len(inv.Partials) != 1 || len(inv.Histories) != 1 || len(inv.Others) != 1 {
+		t.Error("pitfall 22:", inv, err)
+	}
+	if err := Remove(req.Archive, "00000002.history"); err == nil {
+		t.Error("pitfall 22: a history file is removed")
+	}
+}
+
+// What is not this standby's WAL is refused, and the archive stays as it was
+// (pitfalls 34, 35, 56).
+func TestPitfall34_35_56_PushRefuses(t *testing.T) {
+	later := func(s Segment) string { return Segment{s.Timeline, s.Number + 1}.Name(1 << 20) }
+	cases := map[string]struct {
+		spoil func(t *testing.T, req *PushRequest, seg Segment, b []byte)
+		says  string
+	}{
+		"another server's directory": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) { req.DataDir = t.TempDir() }, "turn archive_mode off"},
+		"no such data directory":     {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) { req.DataDir += "/nowhere" }, "no such file"},
+		"another cluster":            {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) { req.SystemID++ }, "another cluster"},
+		"another segment": {func(t *testing.T, req *PushRequest, s Segment, b []byte) {
+			req.Path = "pg_wal/" + later(s)
+			write(t, req.Path, b)
+		}, "it holds the WAL at"},
+		"a later timeline": {func(t *testing.T, req *PushRequest, s Segment, b []byte) {
+			b[4] = 2
+			write(t, req.Path, b)
+		}, "timeline 2"},
+		"short": {func(t *testing.T, req *PushRequest, _ Segment, b []byte) { write(t, req.Path, b[:pageSize]) }, "has 8192 bytes"},
+		"empty": {func(t *testing.T, req *PushRequest, _ Segment, b []byte) { write(t, req.Path, nil) }, "only 0 bytes"},
+		"not mounted": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) {
+			req.Mount = Mount{"zp1/archive", req.Archive}
+		}, "is not mounted"},
+		"something else mounted": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) {
+			mount(t, "strange", req.Archive, "")
+			req.Mount = Mount{"zp1/archive", req.Archive}
+		}, "strange is mounted at"},
+		"no archive": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) { req.Archive += "/nowhere" }, "no such file"},
+		"no space": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) {
+			mount(t, "zp1/archive", req.Archive, "size=512k")
+			req.Mount = Mount{"zp1/archive", req.Archive}
+		}, "no space left"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			req, seg, b := pushBed(t)
+			c.spoil(t, &req, seg, bytes.Clone(b))
+			err := Push(context.Background(), req)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("want %q: %v", c.says, err)
+			}
+			if left, err := readNames(req.Archive); err == nil && len(left) != 0 {
+				t.Error("it leaves", left)
+			}
+		})
+	}
+}
+
+func TestPitfall56_PushWhereMounted(t *testing.T) {
+	req, _, _ := pushBed(t)
+	mount(t, "zp1/archive two", req.Archive, "")
+	mkdir(t, req.Archive+"/wal")
+	req.Mount = Mount{"zp1/archive two", req.Archive}
+	req.Archive += "/wal"
+	if err := Push(context.Background(), req); err != nil {
+		t.Error(err)
+	}
+	req.Archive = t.TempDir()
+	if err := Push(context.Background(), req); err == nil {
+		t.Error("an archive beside the dataset is taken")
+	}
+}
+
+func mount(t *testing.T, source, dir, options string) {
+	t.Helper()
+	if err := unix.Mount(source, dir, "tmpfs", 0, options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			t.Error(err)
+		}
+	})
+}
+
+// A push of 16 MB takes no more than 1.5 times BenchmarkCopyAndSync.
+func BenchmarkPush(b *testing.B) {
+	c, src, archive := benchBed(b)
+	for b.Loop() {
+		if err := Push(context.Background(), PushRequest{Path: src, Archive: archive, SystemID: c.systemID}); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := Remove(archive, filepath.Base(src)); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+func BenchmarkCopyAndSync(b *testing.B) {
+	_, src, archive := benchBed(b)
+	dst := filepath.Join(archive, filepath.Base(src))
+	for b.Loop() {
+		for _, args := range [][]string{{"cp", src, dst}, {"sync", dst, archive}} {
+			if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+				b.Fatal(err, string(out))
+			}
+		}
+		b.StopTimer()
+		os.Remove(dst)
+		b.StartTimer()
+	}
+}
+
+func benchBed(b *testing.B) (c *cluster, src, archive string) {
+	b.Helper()
+	c = sampleWAL16(b)
+	seg := c.first(b)
+	b.SetBytes(c.size)
+	return c, filepath.Join(c.archive, seg.Name(c.size)), b.TempDir()
+}
