@@ -243,38 +243,3 @@ func TestWatchEndsWithAFailure(t *testing.T) {
 		t.Errorf("asked %q", r.asked)
 	}
 }
-
-// The folders must be watched as well: a rename over the file or a swapped
-// link is seen there only.
-func TestWatchedPaths(t *testing.T) {
-	dir := t.TempDir()
-	real := filepath.Join(dir, "real")
-	if err := os.MkdirAll(real, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(real, "site.yaml"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	link := filepath.Join(dir, "site.yaml")
-	if err := os.Symlink("real/site.yaml", link); err != nil {
-		t.Fatal(err)
-	}
-	password := filepath.Join(dir, "secret", "password")
-	w := &watchedSite{path: link, load: func(string) (*spec.Site, error) {
-		return &spec.Site{Files: []string{link}, Standby: &spec.Standby{Primary: spec.Primary{PasswordFrom: spec.PasswordFrom{File: password}}}}, nil
-	}}
-	if _, err := w.reload(); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		dir, real, filepath.Join(real, "site.yaml"), filepath.Join(dir, "secret"), password,
-		filepath.Join(dir, "site.d"), link,
-	}
-	if diff := cmp.Diff(want, w.paths()); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	w.load = func(string) (*spec.Site, error) { return nil, errors.New("broken") }
-	if _, err := w.reload(); err == nil || len(w.paths()) != len(want) {
-		t.Errorf("a broken file changed what is watched: %v, %v", err, w.paths())
-	}
-}

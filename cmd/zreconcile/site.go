@@ -48,27 +48,28 @@ func (e *invalidError) Error() string {
 	return e.path + " is invalid: " + plural(len(e.problems.Errors()), "error") + ", nothing was done"
 }
 
-// loadSite reads the site file. Problems go to stderr; the error is an
-// *invalidError where the file does not hold.
-func (p *program) loadSite(path string) (*spec.Site, error) {
+// readSite reads the site file; the error is an *invalidError where it does not
+// hold. The problems, warnings included, are for the caller to show.
+func readSite(path string) (*spec.Site, spec.Problems, error) {
 	site, problems, err := spec.Load(path)
+	if err == nil && len(problems.Errors()) > 0 {
+		err = &invalidError{path, problems}
+	}
 	if err != nil {
-		return nil, err
+		return nil, problems, err
 	}
-	p.showProblems(problems)
-	if len(problems.Errors()) > 0 {
-		return nil, &invalidError{path, problems}
-	}
-	return site, nil
+	return site, problems, nil
 }
 
-// openSite finds the site file and reads it.
+// openSite finds the site file and reads it. Its problems go to stderr.
 func (p *program) openSite() (*spec.Site, error) {
 	path, err := p.siteFile()
 	if err != nil {
 		return nil, err
 	}
-	return p.loadSite(path)
+	site, problems, err := readSite(path)
+	p.showProblems(problems)
+	return site, err
 }
 
 func (p *program) showProblems(problems spec.Problems) {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zreconcile/zreconcile/reconcile"
-	"github.com/zreconcile/zreconcile/spec"
 )
 
 type watchOptions struct{ lockTimeout time.Duration }
@@ -55,7 +52,7 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 	defer signal.Stop(reload)
 	go p.pingWatchdog(ctx)
 
-	watched := &watchedSite{path: path, load: p.loadSite}
+	watched := &watchedSite{path: path, read: readSite, show: p.showProblems, log: p.log}
 	err = p.newHost().Watch(ctx, reconcile.WatchOptions{
 		Load:        watched.reload,
 		Paths:       watched.paths,
@@ -69,43 +66,6 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 		return nil // SIGTERM is how watch is meant to end
 	}
 	return err
-}
-
-// watchedSite is the site file of a watch, and what else its site depends on.
-type watchedSite struct {
-	path string
-	load func(path string) (*spec.Site, error)
-	last *spec.Site // the last good one
-}
-
-func (w *watchedSite) reload() (*spec.Site, error) {
-	site, err := w.load(w.path)
-	if err == nil {
-		w.last = site
-	}
-	return site, err
-}
-
-// paths are the files and folders whose change may change the site: the file,
-// what it is a link to, the folders of both, which see a rename or a swapped
-// link, site.d, and the files that the site names.
-func (w *watchedSite) paths() []string {
-	files := []string{w.path}
-	if w.last != nil {
-		files = append(files, w.last.Files...)
-		if s := w.last.Standby; s != nil && s.Primary.PasswordFrom.File != "" {
-			files = append(files, s.Primary.PasswordFrom.File)
-		}
-	}
-	paths := []string{filepath.Join(filepath.Dir(w.path), "site.d")}
-	for _, file := range files {
-		paths = append(paths, file, filepath.Dir(file))
-		if target, err := filepath.EvalSymlinks(file); err == nil && target != file {
-			paths = append(paths, target, filepath.Dir(target))
-		}
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths)
 }
 
 // tellPlan tells of one round of the watch: a line of JSON for programs; for a
