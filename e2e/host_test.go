@@ -52,13 +52,14 @@ func (s *site) remove(t testing.TB) {
 		for _, dir := range s.mountpoints(t) {
 			killServersBelow(t, dir)
 		}
+		s.killOrphans(t)
 		eventually(t, "zpool destroy "+s.Name, func() bool {
 			_, err := tryCommand("zpool", "destroy", "-f", s.Name)
 			return err == nil
 		})
 	}
 	killServersBelow(t, s.DataMount) // one on the root disk, if a mount was missing
-	for _, path := range append(s.folders(), s.Dir, "/"+s.Name) {
+	for _, path := range append(s.folders(), s.Dir, "/"+s.Name, "/run/zreconcile/"+s.Name+".lock") {
 		if err := os.RemoveAll(path); err != nil {
 			t.Error(err)
 		}
@@ -86,6 +87,24 @@ func (s *site) explain(t testing.TB) {
 			words = words[len(words)-4000:]
 		}
 		t.Logf("%s:\n%s", path, words)
+	}
+}
+
+// killOrphans ends what still works for a run that was killed: programs whose
+// arguments name the site's folder, which no other has.
+func (s *site) killOrphans(t testing.TB) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	must(t, err)
+	for _, file := range files {
+		arguments, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(arguments), s.Dir+"/") {
+			continue // it has ended, or is somebody else's
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		must(t, err)
+		t.Logf("still running: %s", strings.ReplaceAll(string(arguments), "\x00", " "))
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
