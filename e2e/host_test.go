@@ -54,7 +54,7 @@ func (s *site) remove(t testing.TB) {
 		}
 		s.killOrphans(t)
 		eventually(t, "zpool destroy "+s.Name, func() bool {
-			_, err := tryCommand("zpool", "destroy", "-f", s.Name)
+			_, err := tryCommand("zpool", "destroy", s.Name) // without -f, by which zfs-fuse loses what is open
 			return err == nil
 		})
 	}
