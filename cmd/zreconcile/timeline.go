@@ -30,8 +30,12 @@ func (s scale) cell(t time.Time) (int, bool) {
 	return min(i, s.cells-1), true
 }
 
-// edge is the moment at which a cell begins.
+// edge is the moment at which a cell begins; the last one ends with the line,
+// which rounding must not cut short.
 func (s scale) edge(i int) time.Time {
+	if i == s.cells {
+		return s.to
+	}
 	return s.from.Add(time.Duration(float64(s.to.Sub(s.from)) / float64(s.cells) * float64(i)))
 }
 
