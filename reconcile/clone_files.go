@@ -43,11 +43,6 @@ func (in *view) cloneConf(r spec.Restore, stop StopPoint, major int, have map[st
 	put("recovery_target_inclusive", onOff(stop.Inclusive), "")
 	put("recovery_target_timeline", strconv.FormatUint(uint64(stop.Timeline), 10), "never what another promoted clone began")
 	put("recovery_target_action", r.Action, "")
-	for _, name := range recoveryTargets {
-		if name != "recovery_target_lsn" {
-			put(name, "", "")
-		}
-	}
 	for _, name := range []string{"archive_command", "recovery_end_command", "archive_cleanup_command", "primary_conninfo", "primary_slot_name", "synchronous_standby_names"} {
 		put(name, "", "")
 	}

@@ -44,6 +44,7 @@ type Progress struct {
 // NewHost is the machine we are on.
 func NewHost(log *slog.Logger) *Host {
 	h := &Host{
+		Launch: (*exec.Cmd).Run, Clock: time.Now, Log: log,
 		OnProgress: func(Progress) {},
 		Folders:    Folders{Run: "/run/zreconcile", Lib: "/var/lib/zreconcile", Log: "/var/log/zreconcile"},
 	}

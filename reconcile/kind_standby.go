@@ -91,7 +91,33 @@ func applyStandby(ctx context.Context, h *Host, in *view, c Change) error {
 	if err := h.startServer(ctx, server); err != nil {
 		return err
 	}
-	return h.settleAdmin(ctx, in)
+	if err := h.settleAdmin(ctx, in); err != nil {
+		return err
+	}
+	return h.awaitConnected(ctx, in)
+}
+
+// connectDeadline is how long a started standby gets to reach its primary. One
+// that is down is no failure of the start.
+const connectDeadline = 10 * time.Second
+
+func (h *Host) awaitConnected(ctx context.Context, in *view) error {
+	for until := h.Clock().Add(connectDeadline); h.Clock().Before(until); {
+		next, err := h.look(ctx, in.site)
+		if err != nil {
+			return err
+		}
+		if s := next.state.Cluster.Status; s != nil && s.Connected() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	h.Log.Warn("the standby runs, and is not connected to its primary", "log", h.logFile(in.site, "standby"))
+	return nil
 }
 
 func (h *Host) restartStandby(ctx context.Context, in *view, pending []string) error {

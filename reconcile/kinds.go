@@ -41,6 +41,7 @@ func stages() []stage {
 		{kind: kindWAL, diff: diffArchive, apply: applyArchive, needs: []string{kindPool, kindDataset, kindBasebackup}},
 		{kind: kindConf, diff: diffConf, apply: applyConf, needs: []string{kindPool, kindDataset, kindBasebackup}},
 		{kind: kindStandby, diff: diffStandby, apply: applyStandby, needs: []string{kindPool, kindDataset, kindBasebackup, kindConf, kindWAL}},
+		{kind: kindWAL, diff: diffHealing, apply: applyHealing, needs: []string{kindPool, kindDataset, kindConf}},
 		{kind: kindSnapshot, diff: diffSnapshot, apply: applySnapshot, needs: []string{kindPool, kindDataset, kindBasebackup, kindStandby}},
 		{kind: kindRestore, diff: diffRestore, apply: applyRestore, needs: []string{kindPool}},
 		{kind: kindRetention, diff: diffRetention, applyAll: applyRetention},

@@ -38,11 +38,13 @@ func (h *Host) observeArchive(in *view) {
 		have.OwnedBy = st.Uid
 	}
 	h.observeArchiveSystem(in)
+	// Before the archive: what is done by then must be in it.
+	done := h.observeDone(in)
 	if have.Inventory, err = wal.List(a.Dir, in.segmentSize()); err != nil {
 		in.state.fail(kindWAL, err)
 		return
 	}
-	h.observeLive(in)
+	h.observeLive(in, done)
 }
 
 // observeArchiveSystem reads whose WAL the archive keeps, and in segments of
@@ -70,34 +72,41 @@ func (h *Host) observeArchiveSystem(in *view) {
 	}
 }
 
+// observeDone reads which files of the live pg_wal the archiver has done with:
+// by archiving them, or because nobody told it of them.
+func (h *Host) observeDone(in *view) map[string]bool {
+	done := map[string]bool{}
+	if in.state.Cluster.Content != DirCluster {
+		return done
+	}
+	entries, err := os.ReadDir(filepath.Join(in.site.Standby.DataDir, "pg_wal", "archive_status"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		in.state.fail(kindWAL, err)
+	}
+	for _, e := range entries {
+		if name, yes := strings.CutSuffix(e.Name(), ".done"); yes {
+			done[name] = true
+		}
+	}
+	return done
+}
+
 // observeLive finds the WAL in the live pg_wal that the archiver will not bring.
-func (h *Host) observeLive(in *view) {
+func (h *Host) observeLive(in *view, done map[string]bool) {
 	c, have := in.state.Cluster, &in.state.Archive
 	if c.Content != DirCluster || c.Control == nil {
 		return
 	}
-	dir := filepath.Join(in.site.Standby.DataDir, "pg_wal")
 	var err error
-	if have.Live, err = wal.List(dir, in.segmentSize()); err != nil {
+	if have.Live, err = wal.List(filepath.Join(in.site.Standby.DataDir, "pg_wal"), in.segmentSize()); err != nil {
 		in.state.fail(kindWAL, err)
 		return
 	}
-	waiting := map[string]bool{}
-	entries, err := os.ReadDir(filepath.Join(dir, "archive_status"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		in.state.fail(kindWAL, err)
-		return
-	}
-	for _, e := range entries {
-		if name, ready := strings.CutSuffix(e.Name(), ".ready"); ready {
-			waiting[name] = true
-		}
-	}
-	end := c.Control.ConsistentLSN()
+	end := c.Control.MinRecoveryPoint
 	if c.Status != nil {
-		end = max(end, c.Status.Replayed)
+		end = max(end, c.Status.Replayed, c.Status.Received)
 	}
-	have.Unpushed = unpushed(have.Inventory, have.Live, waiting, in.walFloor(), end, in.segmentSize())
+	have.Unpushed = unpushed(have.Inventory, have.Live, done, in.walFloor(), end, in.segmentSize())
 }
 
 // walFloor is where the WAL begins that may still be needed: below the oldest

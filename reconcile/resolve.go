@@ -124,11 +124,10 @@ func endAt(ctx context.Context, r reach, bases []Snapshot, last, lastXact wal.Re
 // reachedAt is the last transaction in: the last one that was read, or else the
 // newest one that the base holds.
 func reachedAt(base Snapshot, end wal.LSN, lastXact wal.Record) Moment {
-	at := lastXact.Time
-	if at.IsZero() {
-		at = base.EarliestAt
+	if lastXact.Start == 0 {
+		return Moment{LSN: end, Time: timePtr(base.EarliestAt)}
 	}
-	return Moment{LSN: end, Time: timePtr(at)}
+	return Moment{LSN: max(end, lastXact.End), Time: timePtr(lastXact.Time)}
 }
 
 // locateTime stops before the first commit or abort later than the time. The
@@ -161,11 +160,25 @@ func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapsh
 			return Resolution{}, err
 		}
 	}
-	if !found {
+	if !found && last.Start == 0 {
 		return endAt(ctx, r, bases[:n], last, lastXact)
 	}
-	return Resolution{Base: base, Stop: StopPoint{LSN: record.Start, Timeline: r.path.TimelineAt(record.Start)},
-		Reached: reachedAt(base, record.Start, lastXact), End: record.End}, nil
+	end := last.End
+	if found {
+		end = record.End
+	}
+	return Resolution{Base: base, Stop: afterXact(r, base, lastXact), Reached: reachedAt(base, base.Consistent, lastXact), End: end}, nil
+}
+
+// afterXact stops behind the last transaction that is wanted, rather than
+// before the first that is not: a DROP TABLE locks its table in WAL ahead of
+// its commit, and a clone paused in between could not read the table. Where the
+// base already holds the last one, it stops where the base is consistent.
+func afterXact(r reach, base Snapshot, lastXact wal.Record) StopPoint {
+	if lastXact.Start == 0 {
+		return StopPoint{LSN: base.Consistent, Timeline: r.path.TimelineAt(base.Consistent)}
+	}
+	return StopPoint{LSN: lastXact.Start, Inclusive: true, Timeline: r.path.TimelineAt(lastXact.Start)}
 }
 
 // quietMargin is how far the primary's clock must be beyond a target before
@@ -266,12 +279,14 @@ func locateRecord(ctx context.Context, r reach, bases []Snapshot, t spec.Target)
 	if inclusive && found.IsXact() {
 		lastXact = found
 	}
-	end := found.Start
-	if inclusive {
+	stop, end := StopPoint{LSN: found.Start, Inclusive: inclusive, Timeline: r.path.TimelineAt(found.Start)}, found.Start
+	switch {
+	case inclusive:
 		end = found.End
+	case t.XID != "" && lastXact.Start >= base.Consistent:
+		stop, end = afterXact(r, base, lastXact), lastXact.End
 	}
-	return Resolution{Base: base, Stop: StopPoint{LSN: found.Start, Inclusive: inclusive, Timeline: r.path.TimelineAt(found.Start)},
-		Reached: reachedAt(base, end, lastXact), End: found.End}, nil
+	return Resolution{Base: base, Stop: stop, Reached: reachedAt(base, end, lastXact), End: found.End}, nil
 }
 
 // matcher recognizes the record that a target names.

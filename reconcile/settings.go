@@ -12,10 +12,6 @@ import (
 	"github.com/zreconcile/zreconcile/spec"
 )
 
-// recoveryTargets are the parameters of which a server takes one at most; two
-// are FATAL (pitfall 30).
-var recoveryTargets = []string{"recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_xid"}
-
 // standbySettings are the managed settings of the standby, which win over
 // whatever the primary carries.
 func standbySettings(in *view, helper, passfile string) ([]conf.Setting, error) {
@@ -33,9 +29,6 @@ func standbySettings(in *view, helper, passfile string) ([]conf.Setting, error) 
 	put("archive_cleanup_command", "", "would remove WAL that snapshots need")
 	put("wal_init_zero", "off", "of no use on ZFS, which copies on write")
 	put("wal_recycle", "off", "of no use on ZFS, which copies on write")
-	for _, name := range recoveryTargets {
-		put(name, "", "")
-	}
 	if in.state.Server.Major >= 15 {
 		put("archive_library", "", "")
 	}
