@@ -144,7 +144,7 @@ func (p *program) startLog() {
 	if p.logFormat.value == "json" {
 		p.log = slog.New(slog.NewJSONHandler(p.progress, &slog.HandlerOptions{Level: level}))
 	} else {
-		p.log = slog.New(tint.NewHandler(p.progress, &tint.Options{
+		p.log = slog.New(tint.NewTextHandler(p.progress, &tint.Options{
 			Level: level, TimeFormat: time.DateTime, NoColor: !p.stderr.colour,
 		}))
 	}
