@@ -37,6 +37,10 @@ func TestBasebackupRefusals(t *testing.T) {
 			s.Primary = &down
 		}, exitFailed, []string{"127.0.0.1", "refused"}},
 		{"no right to replicate", func(_ *testing.T, s *site) { s.User = "reader" }, exitFailed, []string{"replication"}},
+		{"a dataset that the backup does not fit on", func(t *testing.T, s *site) {
+			command(t, "zfs", "set", "refquota=8M", s.Name+"/data")
+			t.Cleanup(func() { command(t, "zfs", "set", "refquota=none", s.Name+"/data") })
+		}, exitRefused, []string{"fit"}},
 		{"port in use", func(t *testing.T, s *site) {
 			l, err := net.Listen("tcp", "127.0.0.1:"+text(s.Port))
 			must(t, err)
@@ -49,10 +53,6 @@ func TestBasebackupRefusals(t *testing.T) {
 		{"a data directory with strangers' files", func(t *testing.T, s *site) {
 			must(t, os.WriteFile(filepath.Join(s.otherDataDir(t), "thesis.txt"), []byte("three years of work"), 0o644))
 		}, exitRefused, []string{s.DataDir()}},
-		{"a dataset that the backup does not fit on", func(t *testing.T, s *site) {
-			command(t, "zfs", "set", "refquota=8M", s.Name+"/data")
-			t.Cleanup(func() { command(t, "zfs", "set", "refquota=none", s.Name+"/data") })
-		}, exitRefused, []string{"fit"}},
 		{"the archive's dataset is not mounted", func(t *testing.T, s *site) { // pitfall 56
 			command(t, "zfs", "set", "canmount=noauto", s.Name+"/wal")
 			command(t, "zfs", "unmount", s.Name+"/wal")

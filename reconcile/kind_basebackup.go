@@ -70,10 +70,17 @@ func adoption(in *view, c Change) []Change {
 // copyBlock says what forbids a base backup.
 func copyBlock(in *view) (why, mend string) {
 	s := in.site.Standby
-	for _, dir := range clusterDirs(in) {
+	dirs := clusterDirs(in)
+	if in.site.Archive != nil {
+		dirs = append(dirs, in.site.Archive.Dir) // a standby without its archive could not be started
+	}
+	for _, dir := range dirs {
 		if why, mend := mountBlock(in, dir); why != "" {
 			return why, mend
 		}
+	}
+	if who := in.state.Ports[s.Port]; who != "" {
+		return fmt.Sprintf("port %d, which the standby should have, is in use by %s: the copy would be of no use", s.Port, who), "choose another standby.port, or stop that program"
 	}
 	p := in.state.Primary
 	if p == nil {
@@ -94,7 +101,7 @@ func copyBlock(in *view) (why, mend string) {
 		}
 	}
 	if free, ok := freeBytes(in, s.DataDir); ok && p.Size > free {
-		return fmt.Sprintf("the primary holds %s, and the dataset of %s has %s left", units.BytesSize(float64(p.Size)), s.DataDir, units.BytesSize(float64(free))),
+		return fmt.Sprintf("the copy does not fit: the primary holds %s, and the dataset of %s has %s left", units.BytesSize(float64(p.Size)), s.DataDir, units.BytesSize(float64(free))),
 			"add a vdev (zpool add), raise a quota, or free space"
 	}
 	return "", ""
@@ -113,7 +120,7 @@ func clusterDirs(in *view) []string {
 
 // mountBlock wants a directory's dataset mounted: an unmounted or locked one
 // looks like an empty folder on the root disk (pitfall 56). A dataset that this
-// plan creates or mounts is as good.
+// plan creates is as good.
 func mountBlock(in *view, dir string) (why, mend string) {
 	p, ok := placeOf(in.site, in.state, dir)
 	if !ok {
@@ -121,25 +128,11 @@ func mountBlock(in *view, dir string) (why, mend string) {
 			"name a dataset with a mountpoint above it, or choose a folder below one"
 	}
 	d, exists := in.state.ZFS.Dataset(p.Dataset)
-	if !exists || mountedAt(in.state, p) || willMount(in, p.Dataset) {
+	if !exists || mountedAt(in.state, p) {
 		return "", ""
 	}
 	return fmt.Sprintf("dataset %s, which should hold %s, is not mounted at %s (mounted: %v, mountpoint: %s)", p.Dataset, dir, p.Mountpoint, d.Mounted, d.Mountpoint),
 		fmt.Sprintf("zfs mount %s; for an encrypted one, zfs load-key %s before", p.Dataset, p.Dataset)
-}
-
-// willMount is true where the dataset's own change mounts it.
-func willMount(in *view, dataset string) bool {
-	for _, c := range diffDataset(in) {
-		if c.Name == dataset && c.Action == Update && in.only.Wants(kindDataset, dataset) {
-			for _, a := range c.Attrs {
-				if a.Name == "mounted" || a.Name == "mountpoint" {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 // foreignSystem finds snapshots or WAL of this site that are of another cluster.

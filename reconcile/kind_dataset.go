@@ -11,7 +11,8 @@ import (
 	"github.com/zreconcile/zreconcile/zfs"
 )
 
-// diffDataset wants each dataset there, with its properties, and mounted.
+// diffDataset wants each dataset there, with its properties. Whether it is
+// mounted is for those to ask who put files on it.
 // Values are compared by meaning; an equal one is never set again, whatever
 // its source: setting an equal mountpoint can unmount (pitfall 48).
 func diffDataset(in *view) []Change {
@@ -34,9 +35,6 @@ func diffDataset(in *view) []Change {
 		}
 		if c, blocked := creationOnly(d, have); blocked {
 			changes = append(changes, c)
-		}
-		if c, differs := mounting(in, d, have); differs {
-			changes = append(changes, c.at(d.Pos))
 		}
 	}
 	return changes
@@ -132,25 +130,6 @@ func creationOnly(d spec.Dataset, have zfs.Dataset) (Change, bool) {
 		"write the value that it has into the spec, or copy the data into a new dataset: zfs create -o %s=%s %s.new", c.Attrs[0].Name, c.Attrs[0].After, d.Name)), true
 }
 
-// mounting wants a dataset mounted that may be, where it says (pitfall 56).
-func mounting(in *view, d spec.Dataset, have zfs.Dataset) (Change, bool) {
-	mountpoint, wanted := wantedMountpoint(in.site, d)
-	if have.Type != "filesystem" || have.Mounted || !wanted || !strings.HasPrefix(mountpoint, "/") {
-		return Change{}, false
-	}
-	if cm := have.Properties["canmount"].Value; cm == "off" {
-		return Change{}, false
-	}
-	c := Change{Name: d.Name, Action: Update, Why: "it is not mounted", Attrs: []Attr{{Name: "mounted", Before: "no", After: "yes"}}}
-	if status := have.Properties["keystatus"].Value; status == "unavailable" {
-		return c.block("the dataset is locked: its encryption key is not loaded", "zfs load-key "+d.Name), true
-	}
-	if why, mend := mountpointBusy(in, d); why != "" {
-		return c.block(why, mend), true
-	}
-	return c, true
-}
-
 // differing compares a wanted property with the one that is there, by meaning.
 // A value of null wants what is inherited: no local value.
 func differing(have map[string]zfs.Value, p spec.Property) (zfs.Value, bool) {
@@ -167,12 +146,6 @@ func applyDataset(ctx context.Context, h *Host, in *view, c Change) error {
 		return createDataset(ctx, h, in, d)
 	}
 	for _, a := range c.Attrs {
-		if a.Name == "mounted" {
-			if err := h.ZFS.Mount(ctx, c.Name); err != nil {
-				return err
-			}
-			continue
-		}
 		if err := setProperty(ctx, h, c.Name, d.Properties, a.Name); err != nil {
 			return err
 		}

@@ -68,8 +68,7 @@ func archiveSettings(in *view, helper string, put func(name, value, why string))
 func pushArgs(in *view, helper string) []string {
 	p, _ := placeOf(in.site, in.state, in.site.Archive.Dir)
 	return []string{helper, "wal", "push", "--archive", in.site.Archive.Dir, "--data-dir", in.site.Standby.DataDir,
-		"--system-id", in.systemID(), "--segment-size", strconv.FormatInt(in.segmentSize(), 10),
-		"--dataset", p.Dataset, "--mountpoint", p.Mountpoint, conf.PathPlaceholder}
+		"--system-id", in.systemID(), "--dataset", p.Dataset, "--mountpoint", p.Mountpoint, conf.PathPlaceholder}
 }
 
 // getArgs is the command line of `wal get`; a clone sees the timelines of its
@@ -96,6 +95,8 @@ func (in *view) systemNumber() uint64 {
 		return in.state.Cluster.Control.SystemID
 	case in.state.Archive.SystemID != 0:
 		return in.state.Archive.SystemID
+	case in.state.Primary != nil:
+		return in.state.Primary.SystemID
 	}
 	list := ours(in.site, in.state)
 	if len(list) == 0 {

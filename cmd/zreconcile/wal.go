@@ -76,7 +76,6 @@ func (s *segmentSize) Set(text string) error {
 type archiveFlags struct {
 	dir        string
 	systemID   uint64
-	segment    segmentSize
 	dataset    string
 	mountpoint string
 }
@@ -85,11 +84,10 @@ func (a *archiveFlags) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&a.dir, "archive", "", "folder of the archive, absolute")
 	flags.Uint64Var(&a.systemID, "system-id", 0, "system identifier of the cluster (pg_controldata)")
-	flags.Var(&a.segment, "segment-size", "size of a WAL segment in bytes (pg_controldata)")
 	flags.StringVar(&a.dataset, "dataset", "", "dataset that holds the archive; refuse when it is not mounted")
 	flags.StringVar(&a.mountpoint, "mountpoint", "", "where that dataset is mounted")
 	cmd.MarkFlagsRequiredTogether("dataset", "mountpoint")
-	for _, name := range []string{"archive", "system-id", "segment-size"} {
+	for _, name := range []string{"archive", "system-id"} {
 		_ = cmd.MarkFlagRequired(name)
 	}
 }
@@ -124,6 +122,7 @@ func newWALGet() *cobra.Command {
 	var a archiveFlags
 	var live string
 	var clone bool
+	var segment segmentSize
 	var timelines []uint
 	cmd := &cobra.Command{
 		Use:   "get NAME DEST",
@@ -136,7 +135,7 @@ absent. Any other outcome is 255 with --clone, where it must stop recovery, and
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := wal.GetRequest{
 				Name: args[0], Dest: args[1], Archive: a.dir, Live: live, SystemID: a.systemID,
-				SegmentSize: int64(a.segment), Clone: clone, Mount: a.mount(),
+				SegmentSize: int64(segment), Clone: clone, Mount: a.mount(),
 			}
 			for _, t := range timelines {
 				if t == 0 || t > math.MaxUint32 {
@@ -148,6 +147,8 @@ absent. Any other outcome is 255 with --clone, where it must stop recovery, and
 		},
 	}
 	a.addFlags(cmd)
+	cmd.Flags().Var(&segment, "segment-size", "size of a WAL segment in bytes (pg_controldata)")
+	_ = cmd.MarkFlagRequired("segment-size")
 	cmd.Flags().StringVar(&live, "live", "", "pg_wal of the live standby, where the archive lacks the file")
 	cmd.Flags().BoolVar(&clone, "clone", false, "PostgreSQL asks for a clone: what is not provably absent stops it")
 	cmd.Flags().UintSliceVar(&timelines, "timelines", nil, "timelines that may be fetched from, such as 1,2 (default all)")
