@@ -28,9 +28,7 @@ func Diff(site *spec.Site, state State, now time.Time, only Only) Plan {
 		changes = append(changes, in.diff(s)...)
 	}
 	plan := newPlan(site.Name, changes, in.notes(), in.next())
-	for _, f := range state.Failures {
-		plan.Failures = append(plan.Failures, f.Text)
-	}
+	plan.Failures = state.failureTexts()
 	return plan
 }
 

@@ -140,7 +140,7 @@ func wantedConf(in *view) (confWanted, error) {
 	if !cluster.Standby {
 		w.files[signalFile] = []byte{}
 	}
-	if in.state.Paths.Passfile != "" && !in.state.failed(kindBasebackup) {
+	if in.state.Paths.Passfile != "" && !cluster.PasswordUnknown {
 		var lines []string
 		lines, err = passfileLines(in.site, cluster.Password)
 		w.passfile = strings.Join(lines, "\n") + "\n"

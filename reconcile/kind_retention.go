@@ -65,7 +65,7 @@ func (in *view) neededByRestores() map[string]string {
 // what the removal decides from was not observed.
 func (in *view) removalPaused() bool {
 	return in.site.Standby == nil || in.promoted() ||
-		in.state.failed(kindBasebackup, kindConf, kindStandby, kindSnapshot, kindRestore, kindRetention)
+		in.state.failed(kindRestore, kindRetention) || !in.state.Cluster.Mounted
 }
 
 func diffRetention(in *view) []Change {

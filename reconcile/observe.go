@@ -145,13 +145,13 @@ func (h *Host) observeServer(ctx context.Context, in *view) {
 	s := in.site.Standby
 	user, err := postgres.LookupOSUser(s.OSUser)
 	if err != nil {
-		in.state.fail(kindBasebackup, err)
+		in.state.failCluster(err)
 		return
 	}
 	in.state.Server.User = user
 	in.state.Cluster.Content, in.state.Cluster.Strangers, err = h.contentOf(in)
 	if err != nil {
-		in.state.fail(kindBasebackup, err)
+		in.state.failCluster(err)
 		return
 	}
 	if h.observePrimary(ctx, in); in.state.failed(kindBasebackup) {
@@ -163,7 +163,7 @@ func (h *Host) observeServer(ctx context.Context, in *view) {
 	}
 	if in.state.Cluster.Content == DirCluster {
 		if wanted, err = (&postgres.Cluster{DataDir: s.DataDir}).PGVersion(); err != nil {
-			in.state.fail(kindBasebackup, err)
+			in.state.failCluster(err)
 			return
 		}
 	}
@@ -200,15 +200,22 @@ func (h *Host) contentOf(in *view) (Content, []string, error) {
 // observePrimary asks the primary, but only where a plan depends on it: for a
 // copy, or to adopt a cluster that does not know this site yet.
 func (h *Host) observePrimary(ctx context.Context, in *view) {
+	c := in.state.Cluster.Content
+	adopting := c == DirCluster && !exists(filepath.Join(in.site.Standby.DataDir, managedFile))
+	asked := c != DirStranger && (c != DirCluster || adopting)
 	password, err := h.password(in.site)
-	if err != nil {
+	switch {
+	case err != nil && asked:
 		in.state.fail(kindBasebackup, err)
+		return
+	case err != nil:
+		// The standby has a copy of its own, in its passfile: nothing waits for this.
+		in.state.fail("", err)
+		in.state.Cluster.PasswordUnknown = true
 		return
 	}
 	in.state.Cluster.Password = password
-	c := in.state.Cluster.Content
-	adopting := c == DirCluster && !exists(filepath.Join(in.site.Standby.DataDir, managedFile))
-	if c == DirStranger || c == DirCluster && !adopting {
+	if !asked {
 		return
 	}
 	primary := h.primary(in.site, password)

@@ -30,12 +30,12 @@ func (h *Host) observeCluster(ctx context.Context, in *view) {
 		in.state.fail(kindStandby, err)
 	}
 	if in.state.Server.BinDir == "" {
-		in.state.fail(kindStandby, errors.New(in.state.Server.Missing))
+		in.state.failCluster(errors.New(in.state.Server.Missing))
 		return
 	}
 	control, err := cluster.ControlData(ctx)
 	if err != nil {
-		in.state.fail(kindStandby, err)
+		in.state.failCluster(err)
 		return
 	}
 	c.Control = &control
@@ -60,6 +60,9 @@ func (h *Host) observeStatus(ctx context.Context, in *view, cluster *postgres.Cl
 	}
 	c.Status = &status
 	c.Stale = newestMTime(in.site.Standby.DataDir).After(status.ConfLoadedAt)
+	if status.InRecovery && !status.Connected() {
+		c.LostWAL = cluster.LostWAL(status.StartedAt)
+	}
 	if in.site.Standby.AdminRole == "" {
 		c.Bootstrap = h.bootstrapRole(ctx, cluster)
 	}

@@ -73,8 +73,8 @@ func passfileLines(site *spec.Site, password string) ([]string, error) {
 // ensurePassfile writes the passfile where it is missing or differs.
 func (h *Host) ensurePassfile(in *view) (string, error) {
 	path := h.passfile(in.site)
-	if path == "" {
-		return "", nil
+	if path == "" || in.state.Cluster.PasswordUnknown {
+		return path, nil
 	}
 	lines, err := passfileLines(in.site, in.state.Cluster.Password)
 	if err != nil {

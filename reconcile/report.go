@@ -25,9 +25,7 @@ func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Stat
 	if p := state.ZFS.Pool; p != nil {
 		s.Pool = &PoolStatus{Name: p.Name, Health: p.Health, Size: p.Size, Free: p.Free}
 	}
-	for _, f := range state.Failures {
-		s.Failures = append(s.Failures, f.Text)
-	}
+	s.Failures = state.failureTexts()
 	h.addWindows(ctx, in, &s)
 	return s, nil
 }

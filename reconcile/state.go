@@ -38,6 +38,23 @@ func (s *State) fail(kind string, err error) {
 	s.Failures = append(s.Failures, Failure{Kind: kind, Text: err.Error()})
 }
 
+// failCluster is for a cluster of which not even pg_control could be read:
+// whether it was promoted is not known, so nothing is removed either.
+func (s *State) failCluster(err error) {
+	s.fail(kindBasebackup, err)
+	s.fail(kindStandby, err)
+	s.fail(kindRetention, err)
+}
+
+// failureTexts are what to tell a person, each once.
+func (s *State) failureTexts() []string {
+	var texts []string
+	for _, f := range s.Failures {
+		texts = append(texts, f.Text)
+	}
+	return unique(texts)
+}
+
 // failed is true where something that a kind decides from was not observed.
 func (s *State) failed(kinds ...string) bool {
 	for _, f := range s.Failures {
@@ -101,25 +118,26 @@ const (
 
 // Cluster is the standby's data directory and, when it runs, its server.
 type Cluster struct {
-	Dataset     string // that holds the data directory; "" is none of the pool's
-	Mounted     bool   // the dataset is mounted where the data directory says
-	Content     Content
-	Control     *postgres.ControlData
-	Files       map[string][]byte // configuration files by name; a missing one is absent
-	Standby     bool              // standby.signal stands there
-	BackupLabel bool              // a copy that was not replayed to its end yet
-	LostWAL     string            // the server's words where it can't follow any more
-	Process     postgres.Process
-	Status      *postgres.Status // nil while it does not run
-	AdminRole   string           // who we connect as; "" is not known yet
-	Bootstrap   string           // name of the role with OID 10, asked of the running server
-	Rejected    Rejected
-	Strangers   []string // names of files that are no cluster's
-	Passfile    []byte   // nil is absent; never shown
-	Helper      FileID   // the copy of this program that PostgreSQL calls
-	Program     FileID   // this program
-	Stale       bool     // the server has not loaded the files as they are now
-	Password    string   // of the primary; never shown
+	Dataset         string // that holds the data directory; "" is none of the pool's
+	Mounted         bool   // the dataset is mounted where the data directory says
+	Content         Content
+	Control         *postgres.ControlData
+	Files           map[string][]byte // configuration files by name; a missing one is absent
+	Standby         bool              // standby.signal stands there
+	BackupLabel     bool              // a copy that was not replayed to its end yet
+	LostWAL         string            // the server's words where it can't follow any more
+	Process         postgres.Process
+	Status          *postgres.Status // nil while it does not run
+	AdminRole       string           // who we connect as; "" is not known yet
+	Bootstrap       string           // name of the role with OID 10, asked of the running server
+	Rejected        Rejected
+	Strangers       []string // names of files that are no cluster's
+	Passfile        []byte   // nil is absent; never shown
+	Helper          FileID   // the copy of this program that PostgreSQL calls
+	Program         FileID   // this program
+	Stale           bool     // the server has not loaded the files as they are now
+	Password        string   // of the primary; never shown
+	PasswordUnknown bool     // it could not be read, and the passfile stays as it is
 }
 
 // FileID tells whether two files are copies of one another.
