@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -236,7 +235,8 @@ func (h *Host) runClone(ctx context.Context, in *view, r spec.Restore, s cloneSe
 	return h.ZFS.SetProperties(ctx, r.Dataset, append(marks, zfs.Prop{Name: markState, Value: stateReady}))
 }
 
-// socketParent makes the folder above the private ones of the restores.
+// socketParent makes the folder above the private ones of the restores, which
+// is the standby's own where the file names none.
 func (h *Host) socketParent(in *view) error {
-	return os.MkdirAll(in.state.Paths.Sockets, 0o755)
+	return postgres.OwnFolder(in.state.Paths.Sockets, in.state.Server.User, 0o755)
 }

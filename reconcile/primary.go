@@ -48,12 +48,13 @@ func (h *Host) primary(site *spec.Site, password string) postgres.Primary {
 	return postgres.Primary{Conninfo: primaryConninfo(site, ""), Password: password}
 }
 
-// passfile is where the standby's server finds the password; "" needs none.
+// passfile is where the standby's server finds the password, in a folder of the
+// OS user's alone; "" needs none.
 func (h *Host) passfile(site *spec.Site) string {
 	if (site.Standby.Primary.PasswordFrom == spec.PasswordFrom{}) {
 		return ""
 	}
-	return filepath.Join(h.Folders.Lib, site.Name, "primary.pgpass")
+	return filepath.Join(h.Folders.Lib, site.Name, "secret", "primary.pgpass")
 }
 
 // passfileLines is a line for each host; replication connections match any database.
