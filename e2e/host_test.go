@@ -90,12 +90,22 @@ func (s *site) explain(t testing.TB) {
 	}
 }
 
-// killOrphans ends what still works for a run that was killed: programs whose
-// arguments name the site's folder, which no other has.
+// killOrphans ends what still works for a run that was killed.
 func (s *site) killOrphans(t testing.TB) {
+	t.Helper()
+	for pid, arguments := range s.programs(t) {
+		t.Logf("still running: %s", arguments)
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// programs are those whose arguments name the site's folder, which no other
+// site has, by process number.
+func (s *site) programs(t testing.TB) map[int]string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	must(t, err)
+	found := map[int]string{}
 	for _, file := range files {
 		arguments, err := os.ReadFile(file)
 		if err != nil || !strings.Contains(string(arguments), s.Dir+"/") {
@@ -103,9 +113,9 @@ func (s *site) killOrphans(t testing.TB) {
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		must(t, err)
-		t.Logf("still running: %s", strings.ReplaceAll(string(arguments), "\x00", " "))
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+		found[pid] = strings.ReplaceAll(string(arguments), "\x00", " ")
 	}
+	return found
 }
 
 func (s *site) mountpoints(t testing.TB) []string {

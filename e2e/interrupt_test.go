@@ -41,13 +41,16 @@ func TestLock(t *testing.T) {
 	s.isConverged(t)
 }
 
-// Killed in the middle of a base backup, with its children still at work: the
-// next run waits for them, and begins the copy again.
+// Killed in the middle of a base backup: pg_basebackup and its child that
+// receives WAL, which hold the lock, end as well, and the next run begins the
+// copy again.
 func TestKilledApplyIsRunAgain(t *testing.T) {
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	first := slowBackup(t, s)
 	must(t, first.cmd.Process.Kill())
 	<-first.ended
+	eventually(t, "the end of the copy's programs", func() bool { return len(s.programs(t)) == 0 })
+	s.run(t, "apply", "--lock-timeout", "0s", "--only", "pool").exits(t, exitDone)
 	s.MaxRate = ""
 	s.write(t)
 	s.converges(t)

@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -216,16 +218,18 @@ func (c *Cluster) copyAndVerify(ctx context.Context, o BackupOptions) error {
 }
 
 func (c *Cluster) copyPrimary(ctx context.Context, o BackupOptions, major int) error {
-	cmd := c.tool(ctx, "pg_basebackup", backupArgs(o, major)...)
-	if o.Passfile != "" {
-		cmd.Env = append(cmd.Env, "PGPASSFILE="+o.Passfile)
-	}
-	// It has a child that receives WAL: both must end.
-	cmd.SysProcAttr.Setpgid = true
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	said := &progressReader{report: o.Progress}
-	cmd.Stderr = said
-	err := c.Run.run(cmd)
+	err := c.Run.runMortal(func() *exec.Cmd {
+		cmd := c.tool(ctx, "pg_basebackup", backupArgs(o, major)...)
+		if o.Passfile != "" {
+			cmd.Env = append(cmd.Env, "PGPASSFILE="+o.Passfile)
+		}
+		// It has a child that receives WAL: both must end.
+		cmd.SysProcAttr.Setpgid = true
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+		cmd.Stderr = said
+		return cmd
+	})
 	if ctx.Err() != nil {
 		return fmt.Errorf("the base backup was stopped: %w", context.Cause(ctx))
 	}
@@ -271,10 +275,17 @@ func (c *Cluster) verifyBackup(ctx context.Context, dir string) error {
 	if _, err := os.Stat(filepath.Join(c.BinDir, "pg_waldump")); err != nil {
 		args = append([]string{"--no-parse-wal"}, args...)
 	}
-	if _, err := output(c.Run, c.tool(ctx, "pg_verifybackup", args...)); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("the base backup was stopped: %w", context.Cause(ctx))
-		}
+	var said bytes.Buffer
+	err := c.Run.runMortal(func() *exec.Cmd {
+		cmd := c.tool(ctx, "pg_verifybackup", args...)
+		cmd.Stdout, cmd.Stderr = &said, &said
+		return cmd
+	})
+	if ctx.Err() != nil {
+		return fmt.Errorf("the base backup was stopped: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		err = &CommandError{Program: "pg_verifybackup", Words: firstLines(strings.TrimSpace(said.String())), Err: err}
 		return fmt.Errorf("the base backup in %s is damaged and was not used; run it again, and check disk and memory if it fails again: %w", dir, err)
 	}
 	return nil
