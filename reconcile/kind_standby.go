@@ -62,13 +62,20 @@ func runningStandby(in *view, c Change) []Change {
 		return []Change{c.block("the standby can't follow the primary any more: "+in.state.Cluster.LostWAL,
 			fmt.Sprintf("its snapshots stay usable; to copy the primary anew, stop it (%s/pg_ctl -D %s stop) and move its directory aside (mv %s %s.old)", in.state.Server.BinDir, s.DataDir, s.DataDir, s.DataDir))}
 	}
-	if len(status.PendingRestart) == 0 || in.site.Standby.Restart == "never" {
+	c.Action = Update
+	if in.state.Cluster.UnitDiffers {
+		c.Why = "its unit is not installed as it should be"
+		c.Attrs = append(c.Attrs, Attr{Name: "unit", After: unitName(in.site.Name, "")})
+	}
+	if len(status.PendingRestart) > 0 && in.site.Standby.Restart != "never" {
+		c.Why = "settings wait for a restart"
+		pending := append([]string{}, status.PendingRestart...)
+		sort.Strings(pending)
+		c.Attrs = append(c.Attrs, Attr{Name: "restart", Before: "pending: " + strings.Join(pending, ", "), After: "in force"})
+	}
+	if len(c.Attrs) == 0 {
 		return nil
 	}
-	c.Action, c.Why = Update, "settings wait for a restart"
-	pending := append([]string{}, status.PendingRestart...)
-	sort.Strings(pending)
-	c.Attrs = []Attr{{Name: "restart", Before: "pending: " + strings.Join(pending, ", "), After: "in force"}}
 	return []Change{c}
 }
 
@@ -79,7 +86,7 @@ const startTimeout = 10 * time.Minute // a standby replays to consistency first
 
 func applyStandby(ctx context.Context, h *Host, in *view, c Change) error {
 	if c.Action == Update {
-		return h.restartStandby(ctx, in, in.state.Cluster.Status.PendingRestart)
+		return h.updateStandby(ctx, in)
 	}
 	if _, err := h.ensureSlot(ctx, in); err != nil {
 		h.Log.Warn("the replication slot could not be made; the standby starts all the same", "slot", in.site.Standby.Primary.Slot, "error", err)
@@ -120,6 +127,22 @@ func (h *Host) awaitConnected(ctx context.Context, in *view) error {
 	return nil
 }
 
+// updateStandby installs the unit anew, which touches no server, and restarts
+// where settings wait for it.
+func (h *Host) updateStandby(ctx context.Context, in *view) error {
+	server, err := standbyServer(h, in)
+	if err != nil {
+		return err
+	}
+	if _, err := server.service.Install(ctx); err != nil {
+		return err
+	}
+	if pending := in.state.Cluster.Status.PendingRestart; len(pending) > 0 && in.site.Standby.Restart != "never" {
+		return h.restartStandby(ctx, in, pending)
+	}
+	return nil
+}
+
 func (h *Host) restartStandby(ctx context.Context, in *view, pending []string) error {
 	h.Log.Info("restarting the standby", "for", pending)
 	server, err := standbyServer(h, in)
@@ -143,7 +166,7 @@ type server struct {
 func standbyServer(h *Host, in *view) (server, error) {
 	cluster := h.cluster(in.site, in.state.Server.BinDir, in.state.Cluster.AdminRole, in.state.Server.User)
 	service, err := cluster.Service(postgres.ServiceOptions{
-		Supervisor: in.site.Standby.Supervisor, Unit: unitName(in.site.Name, ""), Enable: true,
+		Supervisor: in.site.Standby.Supervisor, Unit: unitName(in.site.Name, ""), Enable: true, Restart: true,
 		Description:       "PostgreSQL standby of the zreconcile site " + in.site.Name,
 		RequiresMountsFor: clusterDirs(in),
 		Start:             postgres.StartOptions{Timeout: startTimeout, OOMScoreAdj: standbyScore},

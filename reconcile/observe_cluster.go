@@ -39,6 +39,13 @@ func (h *Host) observeCluster(ctx context.Context, in *view) {
 		return
 	}
 	c.Control = &control
+	if server, err := standbyServer(h, in); err != nil {
+		in.state.fail(kindStandby, err)
+	} else if installed, err := server.service.Installed(); err != nil {
+		in.state.fail(kindStandby, err)
+	} else {
+		c.UnitDiffers = !installed
+	}
 	h.observeRejected(ctx, in)
 	if c.Process.Running {
 		h.observeStatus(ctx, in, cluster)

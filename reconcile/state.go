@@ -136,6 +136,7 @@ type Cluster struct {
 	Helper          FileID   // the copy of this program that PostgreSQL calls
 	Program         FileID   // this program
 	Stale           bool     // the server has not loaded the files as they are now
+	UnitDiffers     bool     // systemd does not know the standby as it should
 	Password        string   // of the primary; never shown
 	PasswordUnknown bool     // it could not be read, and the passfile stays as it is
 }
