@@ -1,48 +1,74 @@
 #!/usr/bin/env bash
-# Makes this machine fit for the tests and the demo: a ZFS that works, a
-# PostgreSQL server, and the few programs they use. It installs only what is
-# missing, so that a machine that has everything needs no network, and starts
-# zfs-fuse only where nothing answers zfs.
+# Makes this machine fit for the build, the tests and the demo: a ZFS that
+# works, a PostgreSQL server, and the few programs they use. It installs only
+# what is missing, so that a machine that has everything needs no network, and
+# starts zfs-fuse only where nothing answers zpool.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin # su leaves them out
 
 say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
 
-if [[ $(id -u) != 0 ]]; then
-	say "run this as root: pools are made and servers started as other users"
-	exit 1
-fi
+[[ $(id -u) == 0 ]] || die "run this as root: pools are made and servers started as other users"
 
 updated=
 install() {
-	command -v apt-get >/dev/null || { say "missing: $*; install them by hand, this is no Debian"; exit 1; }
+	command -v apt-get >/dev/null || die "missing: $*; install them by hand, since there is no apt-get here"
 	say "installing $*"
-	export DEBIAN_FRONTEND=noninteractive
-	[[ $updated ]] || apt-get update -qq
+	[[ $updated ]] || apt-get update -qq >&2 || die "apt-get update failed"
 	updated=yes
-	apt-get install -y -qq --no-install-recommends "$@" >&2
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 ||
+		die "apt-get could not install $*"
 }
 
-zfs_works() { zpool list >/dev/null 2>&1; }
-
-# One server with all its programs; PATH of a package holds only the wrappers.
+# One server with all its programs; what the packages put into PATH are wrappers.
 have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 
-have_postgres || install postgresql
-command -v mkfs.ext4 >/dev/null || install e2fsprogs
+# install_postgres installs the server without the cluster that Debian would
+# make of it and start on port 5432.
+install_postgres() {
+	local no_cluster=/etc/postgresql-common/createcluster.d/zreconcile-setup.conf
+	install postgresql-common
+	mkdir -p "${no_cluster%/*}"
+	echo 'create_main_cluster = off' >"$no_cluster"
+	install postgresql
+	rm -f "$no_cluster"
+}
+
+# A daemon that hangs must not hang those who ask.
+zfs_works() { timeout 20 zpool list >/dev/null 2>&1; }
+
+# kernel_zfs says whether the kernel has ZFS, loading it where it can: Ubuntu's
+# kernels bring the module, Debian's do not.
+kernel_zfs() {
+	[[ -e /dev/zfs ]] && return
+	command -v modprobe >/dev/null && modprobe -q zfs && [[ -e /dev/zfs ]]
+}
+
+start_zfs_fuse() {
+	[[ -e /dev/fuse ]] || { command -v modprobe >/dev/null && modprobe -q fuse; } || true
+	[[ -e /dev/fuse ]] || mknod /dev/fuse c 10 229
+	mkdir -p /var/run/zfs /var/lock/zfs
+	say "starting zfs-fuse, since this kernel has no ZFS"
+	setsid zfs-fuse --no-daemon </dev/null >/var/log/zfs-fuse.log 2>&1 &
+	for _ in {1..100}; do
+		if zfs_works; then return; fi
+		sleep 0.1
+	done
+}
+
+command -v make >/dev/null || install make
 command -v runuser >/dev/null || install util-linux
+command -v mkfs.ext4 >/dev/null || install e2fsprogs
+command -v losetup >/dev/null || install mount
+have_postgres || install_postgres
 
 if ! zfs_works; then
-	if ! command -v zpool >/dev/null; then
-		if [[ -e /dev/zfs ]]; then install zfsutils-linux; else install zfs-fuse; fi
+	if kernel_zfs; then
+		command -v zpool >/dev/null || install zfsutils-linux
+	else
+		command -v zfs-fuse >/dev/null || install zfs-fuse
+		zfs_works || start_zfs_fuse # the package may have started it
 	fi
-	if ! zfs_works && [[ ! -e /dev/zfs ]] && command -v zfs-fuse >/dev/null; then
-		[[ -e /dev/fuse ]] || mknod /dev/fuse c 10 229
-		say "starting zfs-fuse, since this kernel has no ZFS"
-		setsid zfs-fuse --no-daemon </dev/null >/var/log/zfs-fuse.log 2>&1 &
-		for _ in {1..100}; do
-			zfs_works && break
-			sleep 0.1
-		done
-	fi
-	zfs_works || { say "zpool list does not answer:"; zpool list >&2; exit 1; }
+	zfs_works || die "zpool list does not answer: $(timeout 20 zpool list 2>&1 || echo "status $?")"
 fi

@@ -8,6 +8,7 @@
 # It runs as root and touches only the pool zrdemo, the folder $STATE and the
 # servers in there ($ZRECONCILE_DEMO, if set: a short path, since sockets stand below it).
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin # su leaves them out
 
 STATE=${ZRECONCILE_DEMO:-/var/tmp/zreconcile-demo}
 POOL=zrdemo
@@ -44,7 +45,7 @@ free_port() {
 }
 
 # ours says whether the pool is on our own file.
-ours() { zpool status "$POOL" 2>/dev/null | grep -qF "$STATE/disk.img"; }
+ours() { timeout 60 zpool status "$POOL" 2>/dev/null | grep -F "$STATE/disk.img" >/dev/null; }
 
 psql_primary() { as_postgres "$bin/psql" -h "$STATE/primary" -p "$PRIMARY_PORT" -qAtX -v ON_ERROR_STOP=1 "$@" postgres; }
 psql_standby() { as_postgres "$bin/psql" -h "$STATE/run" -p "$STANDBY_PORT" -qAtX -v ON_ERROR_STOP=1 "$@" postgres; }
@@ -57,8 +58,10 @@ prepare() {
 	fi
 	mkdir -p "$STATE/bin"
 	chmod 755 "$STATE" "$STATE/bin"
-	install -m 755 "$root/bin/zreconcile" "$program.new"
-	mv "$program.new" "$program"
+	if ! cmp -s "$root/bin/zreconcile" "$program"; then
+		install -m 755 "$root/bin/zreconcile" "$program.new"
+		mv "$program.new" "$program"
+	fi
 	if [[ ! -s $STATE/ports ]]; then
 		local p s r
 		p=$(free_port); s=$(free_port "$p"); r=$(free_port "$p" "$s")
@@ -129,7 +132,8 @@ up() {
 	before=$(psql_primary -c "$rows")
 	note "Before: $before"
 	moment=$(psql_primary -c "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')")
-	shown psql_primary -c "DROP TABLE pgbench_accounts"
+	printf '%spostgres=# DROP TABLE pgbench_accounts;%s\n' "$dim" "$plain"
+	psql_primary -c "DROP TABLE pgbench_accounts"
 	lsn=$(psql_primary -c "SELECT pg_current_wal_insert_lsn()")
 	local tries=0
 	until [[ $(psql_standby -c "SELECT coalesce(pg_last_wal_replay_lsn() >= '$lsn', false)" 2>/dev/null) == t ]]; do
@@ -182,29 +186,50 @@ stop_server() {
 	die "the server $pid in $1 does not stop"
 }
 
-down() {
+# stop_programs ends a watch that somebody started with the demo's program.
+stop_programs() {
+	local exe pid
+	for exe in /proc/[0-9]*/exe; do
+		[[ $(readlink "$exe" 2>/dev/null) == "$program"* ]] || continue
+		pid=${exe#/proc/}
+		kill "${pid%/exe}" 2>/dev/null || true
+	done
+}
+
+# destroy_pool stops the servers on the pool, then destroys it. Without -f: a
+# mount that is still busy is to be waited for, not torn away.
+destroy_pool() {
 	local dir mounts
+	mounts=$(zfs list -H -r -t filesystem -o mountpoint "$POOL")
+	while read -r dir; do
+		if [[ $dir == /* ]]; then stop_server "$dir/pgdata"; fi
+	done <<<"$mounts"
+	for _ in {1..150}; do
+		zpool destroy "$POOL" 2>/dev/null && break
+		sleep 0.2
+	done
+	if ours; then
+		zpool destroy "$POOL" # once more, for its own words
+	fi
+	# The folder of the pool's own mountpoint, where nobody put anything into it.
+	if [[ -d /$POOL ]]; then find "/$POOL" -depth -type d -empty -delete; fi
+}
+
+down() {
+	local dir
+	stop_programs
 	if command -v zpool >/dev/null && ours; then
-		mounts=$(zfs list -H -r -t filesystem -o mountpoint "$POOL")
-		while read -r dir; do
-			if [[ $dir == /* ]]; then stop_server "$dir/pgdata"; fi
-		done <<<"$mounts"
-		for _ in {1..100}; do
-			zpool destroy -f "$POOL" 2>/dev/null && break
-			sleep 0.2
-		done
-		if ours; then
-			zpool destroy -f "$POOL" # once more, for its own words
-		fi
-		while read -r dir; do # the folders of mounts outside of $STATE, if empty
-			if [[ $dir == "/$POOL"* && -d /$POOL ]]; then find "/$POOL" -depth -type d -empty -delete; fi
-		done <<<"$mounts"
+		destroy_pool
 	fi
 	stop_server "$STATE/primary/data"
 	if [[ -e $STATE/ports ]]; then # a folder that prepare made
-		rm -rf "$STATE" "/run/zreconcile/$POOL"
+		rm -rf "$STATE"
+		rm -rf "/run/zreconcile/$POOL" "/run/zreconcile/$POOL.lock" "/var/lib/zreconcile/$POOL" "/var/log/zreconcile/$POOL"
+		for dir in /run/zreconcile /var/lib/zreconcile /var/log/zreconcile; do
+			rmdir "$dir" 2>/dev/null || true # another site's stay
+		done
 	fi
-	printf 'demo: nothing is left\n'
+	printf 'demo: nothing is left, but for the packages that were installed\n'
 }
 
 case ${1:-} in
