@@ -49,6 +49,9 @@ func (in *view) cloneConf(r spec.Restore, stop StopPoint, major int, have map[st
 	put("archive_mode", "off", "a clone never archives")
 	put("recovery_min_apply_delay", "0", "")
 	put("max_logical_replication_workers", "0", "its subscriptions must not consume live slots")
+	if major <= 15 {
+		put("promote_trigger_file", "", "")
+	}
 	if major >= 15 {
 		put("archive_library", "", "")
 	}
@@ -71,7 +74,7 @@ func (in *view) timelinesOf(stop StopPoint) string {
 	if err != nil || len(r.path) == 0 {
 		return strconv.FormatUint(uint64(stop.Timeline), 10)
 	}
-	return r.timelines(stop.LSN)
+	return r.timelines(stop.Timeline)
 }
 
 func (in *view) cloneSocketDir(restore string) string {
@@ -90,11 +93,18 @@ func onOff(b bool) string {
 // minimums that its own pg_control asks for (pitfalls 28, 31).
 func (in *view) cloneBase(snapshot map[string][]byte, control postgres.ControlData) []byte {
 	var floor []conf.Setting
-	for name, value := range controlMinimums(&control) {
+	least := controlMinimums(&control)
+	if live := in.state.Cluster.Control; live != nil {
+		for name, value := range controlMinimums(live) { // the primary may have raised it on the way
+			least[name] = max(least[name], value)
+		}
+	}
+	for name, value := range least {
 		floor = append(floor, conf.Setting{Name: name, Value: strconv.Itoa(value), Why: "no lower than when the WAL was written"})
 	}
 	flat := conf.Flatten(snapshot, conf.Rules{
-		Disable: in.site.Standby.Conf.Disable, Unsupported: in.state.Cluster.Rejected.Parameters,
+		Disable:          append([]string{"recovery_target", "recovery_target_*"}, in.site.Standby.Conf.Disable...),
+		Unsupported:      in.state.Cluster.Rejected.Parameters,
 		MissingLibraries: in.state.Cluster.Rejected.Libraries,
 	}, floor)
 	return append(flat, "\ninclude '"+managedFile+"'\n"...)

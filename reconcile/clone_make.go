@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -17,14 +18,7 @@ import (
 // makeClone makes a restore: clones the base, makes the clone harmless, starts
 // it and waits until its target is really reached. Until then its mark says
 // "making": a run that finds it so begins anew.
-func (h *Host) makeClone(ctx context.Context, in *view, r spec.Restore) error {
-	resolved, err := h.resolve(ctx, in, r)
-	if err != nil {
-		return err
-	}
-	if resolved.Refused != "" {
-		return fmt.Errorf("refused: %s (%s)", resolved.Refused, resolved.Mend)
-	}
+func (h *Host) makeClone(ctx context.Context, in *view, r spec.Restore, resolved Resolution) error {
 	clone, err := h.cloneDatasets(ctx, in, r, resolved)
 	if err != nil {
 		return err
@@ -33,10 +27,11 @@ func (h *Host) makeClone(ctx context.Context, in *view, r spec.Restore) error {
 	if err != nil {
 		return err
 	}
+	h.Log.Debug("recovery of the restore", "restore", r.Name, "base", resolved.Base.Name, "stop", stop.mark(), "end", stop.end)
 	if err := h.ZFS.SetProperties(ctx, r.Dataset, []zfs.Prop{{Name: markStop, Value: stop.mark()}, {Name: markMajor, Value: strconv.Itoa(s.major)}}); err != nil {
 		return err
 	}
-	return h.runClone(ctx, in, r, s, resolved)
+	return h.runClone(ctx, in, r, s, resolved, stop)
 }
 
 // cloneDatasets clones all datasets of the base and gives the mountpoint.
@@ -65,6 +60,9 @@ func (h *Host) cloneDatasets(ctx context.Context, in *view, r spec.Restore, reso
 		if err := h.ZFS.Clone(ctx, member.Full(), target, p); err != nil {
 			return "", err
 		}
+	}
+	if err := h.clearExpiry(ctx, in, r); err != nil {
+		return "", err
 	}
 	return h.mountedClone(ctx, in, r.Dataset)
 }
@@ -99,7 +97,7 @@ type cloneServer struct {
 	major int
 }
 
-func (h *Host) cloneServer(in *view, r spec.Restore, dataDir string) (cloneServer, error) {
+func (h *Host) cloneServer(in *view, r spec.Restore, dataDir string, replay wal.LSN) (cloneServer, error) {
 	c := &postgres.Cluster{DataDir: dataDir, SocketDir: in.cloneSocketDir(r.Name), Port: r.Port, User: in.state.Server.User,
 		Admin:   postgres.Login{Role: in.adminRole(), Database: in.site.Standby.AdminDatabase},
 		LogFile: h.logFile(in.site, "restore-"+r.Name), Run: h.Run, Launch: h.Launch, Log: h.Log}
@@ -116,7 +114,7 @@ func (h *Host) cloneServer(in *view, r spec.Restore, dataDir string) (cloneServe
 	service, err := c.Service(postgres.ServiceOptions{
 		Supervisor: in.site.Standby.Supervisor, Unit: unitName(in.site.Name, r.Name), Enable: true,
 		Description: "PostgreSQL restore " + r.Name + " of the zreconcile site " + in.site.Name,
-		Start:       postgres.StartOptions{Timeout: cloneTimeout(0), OOMScoreAdj: cloneScore},
+		Start:       postgres.StartOptions{Timeout: cloneTimeout(replay), OOMScoreAdj: cloneScore},
 	})
 	return cloneServer{server: server{cluster: c, service: service, socketMode: 0o700}, major: major}, err
 }
@@ -134,15 +132,15 @@ func cloneTimeout(replay wal.LSN) time.Duration {
 
 // prepareClone makes the clone harmless and configures it, and settles where it
 // stops by what its own pg_control says.
-func (h *Host) prepareClone(ctx context.Context, in *view, r spec.Restore, mountpoint string, resolved Resolution) (cloneServer, StopPoint, error) {
+func (h *Host) prepareClone(ctx context.Context, in *view, r spec.Restore, mountpoint string, resolved Resolution) (cloneServer, settledStop, error) {
 	places := clusterDatasets(in.site, in.state)
-	s, err := h.cloneServer(in, r, filepath.Join(mountpoint, places[0].rel(in.site.Standby.DataDir)))
+	s, err := h.cloneServer(in, r, filepath.Join(mountpoint, places[0].rel(in.site.Standby.DataDir)), resolved.replay())
 	if err != nil {
-		return s, StopPoint{}, err
+		return s, settledStop{}, err
 	}
 	control, err := s.cluster.ControlData(ctx)
 	if err != nil {
-		return s, StopPoint{}, err
+		return s, settledStop{}, err
 	}
 	stop, err := settleStop(ctx, in, s.cluster, control, resolved)
 	if err != nil {
@@ -152,12 +150,20 @@ func (h *Host) prepareClone(ctx context.Context, in *view, r spec.Restore, mount
 	if err != nil {
 		return s, stop, err
 	}
-	wanted, err := in.cloneConf(r, stop, s.major, have)
+	wanted, err := in.cloneConf(r, stop.StopPoint, s.major, have)
 	if err != nil {
 		return s, stop, err
 	}
 	wanted.files[mainFile] = in.cloneBase(have, control)
 	wanted.files[autoFile] = []byte{}
+	if stop.waits() {
+		wanted.files[signalFile] = []byte{}
+	}
+	return s, stop, s.cluster.MakeHarmless(ctx, postgres.CloneOptions{Mountpoint: mountpoint, Files: wanted.files, Links: cloneLinks(places, mountpoint)})
+}
+
+// cloneLinks maps the live storage to that of the clone.
+func cloneLinks(places []place, mountpoint string) map[string]string {
 	links := map[string]string{}
 	for i, p := range places {
 		links[p.Mountpoint] = mountpoint
@@ -165,69 +171,33 @@ func (h *Host) prepareClone(ctx context.Context, in *view, r spec.Restore, mount
 			links[p.Mountpoint] = filepath.Join(mountpoint, "zr-"+path.Base(p.Dataset))
 		}
 	}
-	return s, stop, s.cluster.MakeHarmless(ctx, postgres.CloneOptions{Mountpoint: mountpoint, Files: wanted.files, Links: links})
+	return links
 }
 
-// settleStop checks a stop against what the snapshot really holds: its
-// pg_control is what the stamps only bound.
-func settleStop(ctx context.Context, in *view, cluster *postgres.Cluster, control postgres.ControlData, resolved Resolution) (StopPoint, error) {
-	if !control.InRecovery() {
-		return StopPoint{}, fmt.Errorf("the snapshot %s holds a cluster in the state %q, which recovery can't start from", resolved.Base.Name, control.State)
-	}
-	stop := resolved.Stop
-	if stop.LSN == 0 {
-		return stopAtSnapshot(ctx, in, cluster, control, resolved.Base)
-	}
-	if control.ConsistentLSN() > resolved.End {
-		return stop, fmt.Errorf("the snapshot %s is consistent only from %s on, after the target %s", resolved.Base.Name, control.ConsistentLSN(), stop.LSN)
-	}
-	return stop, nil
-}
-
-// stopAtSnapshot is what was replayed when the snapshot was taken: what was
-// stamped before, or where it is consistent, whichever is later.
-func stopAtSnapshot(ctx context.Context, in *view, cluster *postgres.Cluster, control postgres.ControlData, base Snapshot) (StopPoint, error) {
-	at := max(base.Replayed, control.ConsistentLSN())
-	r, err := reachOf(in, filepath.Join(cluster.DataDir, "pg_wal"))
-	if err != nil {
-		return StopPoint{}, err
-	}
-	last, err := wal.LastRecordBefore(ctx, r.source, r.size, r.systemID, r.path, at, 0)
-	if err != nil {
-		return StopPoint{}, fmt.Errorf("finding the last record of the snapshot %s: %w", base.Name, err)
-	}
-	if last.Start > control.CheckpointLSN {
-		return StopPoint{LSN: last.Start, Inclusive: true, Timeline: r.path.TimelineAt(last.Start)}, nil
-	}
-	// Nothing is left to replay up to there; a server only stops at a record
-	// that it reads, so it stops before the next one.
-	return StopPoint{LSN: at, Timeline: r.path.TimelineAt(at)}, nil
-}
-
-// runClone starts the server of a clone and waits for its target.
-func (h *Host) runClone(ctx context.Context, in *view, r spec.Restore, s cloneServer, resolved Resolution) error {
-	ctx, cancel := context.WithTimeout(ctx, cloneTimeout(resolved.End-min(resolved.End, resolved.Base.Redo)))
+// runClone starts the server of a clone and waits for its target. One that
+// misses it does not stay up: what it shows is not what was asked for.
+func (h *Host) runClone(ctx context.Context, in *view, r spec.Restore, s cloneServer, resolved Resolution, stop settledStop) error {
+	ctx, cancel := context.WithTimeout(ctx, cloneTimeout(resolved.replay()))
 	defer cancel()
-	if err := h.socketParent(in); err != nil {
+	if err := h.vacatePort(ctx, in, r); err != nil {
 		return err
 	}
-	if err := h.startServer(ctx, s.server); err != nil {
+	if err := h.startClonesServer(ctx, in, s); err != nil {
 		return err
 	}
-	reached, commit, err := s.cluster.WaitTarget(ctx, postgres.WaitOptions{Promote: r.Action == "promote"})
+	commit, err := h.awaitTarget(ctx, s, stop.end, r.Action == "promote")
+	if t := r.Target.Time; err == nil && !t.IsZero() && commit != nil && commit.After(t) {
+		err = fmt.Errorf("the restore holds a transaction of %s, which is after its target %s: it is not what was asked for, and will be made again", FormatTime(*commit), FormatTime(t))
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, h.haltFailed(ctx, s))
 	}
-	if t := r.Target.Time; !t.IsZero() && commit != nil && commit.After(t) {
-		return fmt.Errorf("the restore holds a transaction of %s, which is after its target %s: it is not what was asked for, and will be made again", FormatTime(*commit), FormatTime(t))
+	marks := []zfs.Prop{{Name: markReachedLSN, Value: stop.end.String()}}
+	if commit == nil && resolved.Reached.Time != nil {
+		commit = &resolved.Reached.Time.Time
 	}
-	marks := []zfs.Prop{{Name: markReachedLSN, Value: reached.String()}}
-	at := commit
-	if at == nil && resolved.Reached.Time != nil {
-		at = &resolved.Reached.Time.Time
-	}
-	if at != nil {
-		marks = append(marks, zfs.Prop{Name: markReachedAt, Value: FormatTime(*at)})
+	if commit != nil {
+		marks = append(marks, zfs.Prop{Name: markReachedAt, Value: FormatTime(*commit)})
 	}
 	if r.Action == "promote" {
 		marks = append(marks, zfs.Prop{Name: markPromoted, Value: "yes"})
@@ -235,8 +205,19 @@ func (h *Host) runClone(ctx context.Context, in *view, r spec.Restore, s cloneSe
 	return h.ZFS.SetProperties(ctx, r.Dataset, append(marks, zfs.Prop{Name: markState, Value: stateReady}))
 }
 
-// socketParent makes the folder above the private ones of the restores, which
-// is the standby's own where the file names none.
-func (h *Host) socketParent(in *view) error {
-	return postgres.OwnFolder(in.state.Paths.Sockets, in.state.Server.User, 0o755)
+// haltFailed stops the server of a clone that missed its target, also when the
+// deadline that it missed has passed.
+func (h *Host) haltFailed(ctx context.Context, s cloneServer) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return s.service.Stop(ctx)
+}
+
+// startClonesServer starts it. The folder above its private socket folder is the
+// standby's own where the file names none.
+func (h *Host) startClonesServer(ctx context.Context, in *view, s cloneServer) error {
+	if err := postgres.OwnFolder(in.state.Paths.Sockets, in.state.Server.User, 0o755); err != nil {
+		return err
+	}
+	return h.startServer(ctx, s.server)
 }

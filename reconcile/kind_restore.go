@@ -49,6 +49,11 @@ func (in *view) newRestore(r spec.Restore, c Change) Change {
 	if why, mend := in.restoreBlock(r); why != "" {
 		return c.block(why, mend)
 	}
+	if have, exists := in.cloneOf(r); exists {
+		if what := in.dependents(have); what != "" {
+			return c.block("the clone that is there would be destroyed, and is not: "+what, "destroy or move what depends on it, or give the restore another name")
+		}
+	}
 	c.Attrs = append(c.Attrs, Attr{Name: "target", After: targetText(r.Target)}, Attr{Name: "dataset", After: r.Dataset})
 	if resolved.Base.Name != "" {
 		c.Attrs = append(c.Attrs, Attr{Name: "snapshot", After: resolved.Base.Name})
@@ -73,8 +78,8 @@ func (in *view) restoreBlock(r spec.Restore) (why, mend string) {
 			return fmt.Sprintf("dataset %s is there already, and not a restore of this name", r.Dataset), "name another dataset, or rename that one: zfs rename " + r.Dataset + " ..."
 		}
 	}
-	if who := in.state.Ports[r.Port]; who != "" && !in.portFreed(r.Port) {
-		return fmt.Sprintf("port %d is in use by %s", r.Port, who), "choose another port, or stop that program"
+	if why, mend := in.portBlock(r); why != "" {
+		return why, mend
 	}
 	if pool := in.state.ZFS.Pool; pool != nil && pool.Size > 0 && float64(pool.Free) < in.site.Pool.KeepFree*float64(pool.Size) {
 		return fmt.Sprintf("pool %s has %s of %s left, less than keepFree (%g%%)", pool.Name, units.BytesSize(float64(pool.Free)), units.BytesSize(float64(pool.Size)), in.site.Pool.KeepFree*100),
@@ -104,17 +109,6 @@ func (in *view) restoreMountBlock(r spec.Restore) (why, mend string) {
 	return "", ""
 }
 
-// portFreed is true of a port that a clone of ours has and will give up.
-func (in *view) portFreed(port int) bool {
-	for _, c := range in.state.Clones {
-		if c.Process.Running && c.Process.Port == port {
-			why, _, _ := in.leaving(c)
-			return why != "" && in.only.Wants(kindRestore, c.Restore)
-		}
-	}
-	return false
-}
-
 // existingRestore compares a finished clone with its entry.
 func (in *view) existingRestore(r spec.Restore, c Clone) []Change {
 	change := Change{Name: r.Name}.at(r.Pos)
@@ -136,12 +130,15 @@ func (in *view) existingRestore(r spec.Restore, c Clone) []Change {
 	var changes []Change
 	if attrs := in.restoreAttrs(r, c); len(attrs) > 0 {
 		change.Action, change.Attrs, change.Why = Update, attrs, "its entry changed"
+		if why, mend := in.portBlock(r); why != "" && c.Process.Running && c.Process.Port != r.Port {
+			change = change.block(why, mend)
+		}
 		changes = append(changes, change)
 	}
 	if !c.Process.Running {
 		start := Change{Name: r.Name, Action: Start, Why: "it does not run", Attrs: []Attr{{Name: "port", After: strconv.Itoa(r.Port)}}}.at(r.Pos)
-		if who := in.state.Ports[r.Port]; who != "" && !in.portFreed(r.Port) {
-			start = start.block(fmt.Sprintf("port %d is in use by %s", r.Port, who), "choose another port, or stop that program")
+		if why, mend := in.portBlock(r); why != "" {
+			start = start.block(why, mend)
 		}
 		changes = append(changes, start)
 	}
@@ -178,6 +175,9 @@ func (in *view) restoreAttrs(r spec.Restore, c Clone) []Attr {
 	}
 	if c.Marks[markLeftAt] != "" {
 		attrs = append(attrs, Attr{Name: "left", Before: c.Marks[markLeftAt]})
+	}
+	if digest, since := in.expiry(r); digest != "" {
+		attrs = append(attrs, Attr{Name: "expired", Before: since, After: FormatTime(in.renewed(r, c))})
 	}
 	wanted, err := in.cloneFiles(r, c)
 	if err != nil {
@@ -228,12 +228,19 @@ func applyRestore(ctx context.Context, h *Host, in *view, change Change) error {
 	clone, exists := in.cloneOf(r)
 	switch change.Action {
 	case Create, Replace:
+		resolved, err := h.resolve(ctx, in, r)
+		if err != nil {
+			return err
+		}
+		if resolved.Refused != "" {
+			return fmt.Errorf("refused: %s (%s)", resolved.Refused, resolved.Mend)
+		}
 		if exists {
 			if err := h.destroyClone(ctx, in, clone); err != nil {
 				return err
 			}
 		}
-		return h.makeClone(ctx, in, r)
+		return h.makeClone(ctx, in, r, resolved)
 	case Update:
 		return h.updateClone(ctx, in, r, clone)
 	case Start:

@@ -30,6 +30,11 @@ func diffRestoreRemoval(in *view) []Change {
 		case !keep && (grace == 0 || unfinished || !left.IsZero() && !left.Add(grace).After(in.now)):
 			change.Action = Delete
 			if b := in.dependents(c); b != "" {
+				if c.Process.Running { // what can't be destroyed still frees its port
+					stop := change
+					stop.Action = Stop
+					changes = append(changes, stop)
+				}
 				change = change.block("restore "+c.Restore+" should go, and is not destroyed: "+b, "destroy or move what depends on it, or keep the entry with keep: true")
 			}
 		case c.Process.Running || left.IsZero():

@@ -62,7 +62,7 @@ func (h *Host) observePorts(in *view) {
 	}
 	own := map[int]bool{in.state.Cluster.Process.PID: in.state.Cluster.Process.Running}
 	for _, c := range in.state.Clones {
-		if c.Process.Running && c.Marks[markState] == stateReady {
+		if c.Process.Running { // an unfinished one as well: it is made anew
 			own[c.Process.PID] = true
 		}
 	}

@@ -79,11 +79,11 @@ func historyOf(timeline wal.Timeline, dirs []string) ([]wal.HistoryEntry, error)
 	return nil, fmt.Errorf("the history file %s is neither in the archive nor in the live pg_wal", wal.HistoryName(timeline))
 }
 
-// timelines lists the path's up to the one that owns an LSN, for wal get.
-func (r reach) timelines(stop wal.LSN) string {
+// timelines lists the path's up to the one of a stop, for wal get.
+func (r reach) timelines(stop wal.Timeline) string {
 	var list string
 	for _, step := range r.path {
-		if step.From > stop {
+		if step.Timeline > stop {
 			break
 		}
 		if list != "" {

@@ -97,28 +97,20 @@ func locateLatest(ctx context.Context, r reach, bases []Snapshot) (Resolution, e
 	if err != nil {
 		return Resolution{}, err
 	}
-	return endAt(ctx, r, bases, last, lastXact)
+	return endAt(ctx, r, base, last, lastXact)
 }
 
-// endAt stops after the last record there is. A base that has nothing to replay
-// up to there would never reach it (pitfall 13), so an older one serves.
-func endAt(ctx context.Context, r reach, bases []Snapshot, last, lastXact wal.Record) (Resolution, error) {
-	base := bases[len(bases)-1]
-	if last.Start == 0 {
+// endAt stops after the last record there is.
+func endAt(ctx context.Context, r reach, base Snapshot, last, lastXact wal.Record) (Resolution, error) {
+	if last.Start == 0 { // nothing came since the snapshot
 		record, err := wal.LastRecordBefore(ctx, r.source, r.size, r.systemID, r.path, base.Consistent, 0)
 		if err != nil {
 			return Resolution{}, err
 		}
 		last = record
 	}
-	for i := len(bases) - 1; i >= 0; i-- {
-		if bases[i].Redo < last.Start {
-			return Resolution{Base: bases[i], Stop: StopPoint{LSN: last.Start, Inclusive: true, Timeline: r.path.TimelineAt(last.Start)},
-				Reached: reachedAt(bases[i], last.End, lastXact), End: last.End}, nil
-		}
-	}
-	return Resolution{}, refuse("name the snapshot "+base.Name+" as the target, or try again when the primary has written more WAL",
-		"nothing was received since the snapshot %s that recovery could stop after", base.Name)
+	return Resolution{Base: base, Stop: StopPoint{LSN: last.Start, Inclusive: true, Timeline: r.path.TimelineAt(last.Start)},
+		Reached: reachedAt(base, last.End, lastXact), End: last.End}, nil
 }
 
 // reachedAt is the last transaction in: the last one that was read, or else the
@@ -131,13 +123,13 @@ func reachedAt(base Snapshot, end wal.LSN, lastXact wal.Record) Moment {
 }
 
 // locateTime stops before the first commit or abort later than the time. The
-// newest snapshot that holds nothing later is the base.
+// base is the newest snapshot before the first one that holds something later:
+// where the primary's clock was set back, a yet newer one may look as if it
+// held nothing later, and does (pitfall 11).
 func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapshot, t time.Time) (Resolution, error) {
 	n := 0
-	for i, s := range bases {
-		if !s.EarliestAt.After(t) {
-			n = i + 1
-		}
+	for n < len(bases) && !bases[n].EarliestAt.After(t) {
+		n++
 	}
 	if n == 0 {
 		return Resolution{}, refuse("the earliest moment is "+FormatTime(bases[0].EarliestAt)+", of snapshot "+bases[0].Name,
@@ -161,7 +153,7 @@ func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapsh
 		}
 	}
 	if !found && last.Start == 0 {
-		return endAt(ctx, r, bases[:n], last, lastXact)
+		return endAt(ctx, r, base, last, lastXact)
 	}
 	end := last.End
 	if found {
@@ -208,7 +200,11 @@ func (h *Host) provenQuiet(ctx context.Context, in *view, t time.Time, upTo Mome
 	if wait := ahead(); wait > quietMargin {
 		return refuse(mend, "%s has not come yet on the primary", FormatTime(t))
 	} else if wait > 0 {
-		time.Sleep(wait)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
 	}
 	info, err := postgres.Identify(ctx, h.primary(in.site, in.state.Cluster.Password))
 	if err != nil {
@@ -244,6 +240,9 @@ func locateRecord(ctx context.Context, r reach, bases []Snapshot, t spec.Target)
 	}
 	from := bases[0]
 	if lsn, err := wal.ParseLSN(t.LSN); err == nil {
+		if lsn < from.Consistent {
+			return Resolution{}, refuse(fmt.Sprintf("the earliest LSN is %s, of snapshot %s", from.Consistent, from.Name), "%s is before what any snapshot serves", what)
+		}
 		for _, s := range bases {
 			if s.Consistent <= lsn {
 				from = s

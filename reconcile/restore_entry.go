@@ -34,19 +34,21 @@ func targetText(t spec.Target) string {
 }
 
 // entryDigest changes when anything of an entry does; an expired restore stays
-// expired until then.
+// expired until then. It is written out by field, so that a later version of
+// this program comes to the same.
 func entryDigest(r spec.Restore) string {
-	r.Pos = spec.Pos{}
-	for i := range r.Conf {
-		r.Conf[i].Pos = spec.Pos{}
+	fields := []string{targetText(r.Target), r.Dataset, r.Mountpoint, strconv.Itoa(r.Port), r.ListenAddresses,
+		r.Action, r.ExpiresAfter.String(), r.Grace.String(), strconv.FormatBool(r.Keep)}
+	for _, line := range r.HBA {
+		fields = append(fields, "hba "+line)
 	}
-	properties := append([]spec.Property{}, r.Properties...)
-	var values []string
-	for _, p := range properties {
-		values = append(values, p.Name+"="+text(p.Value))
+	for _, s := range r.Conf {
+		fields = append(fields, "set "+s.Name+"="+s.Value)
 	}
-	r.Properties = nil
-	return digest(fmt.Sprintf("%+v %v", r, values))[:16]
+	for _, p := range r.Properties {
+		fields = append(fields, "property "+p.Name+"="+text(p.Value))
+	}
+	return digest(strings.Join(fields, "\n"))[:16]
 }
 
 // mark is a StopPoint as a mark.
@@ -101,17 +103,26 @@ func expiresAt(c Clone, r spec.Restore) time.Time {
 	return made.Add(r.ExpiresAfter)
 }
 
-// expired is true of a clone whose time is up, or whose entry's was.
+// expired is true of a clone whose time is up, unless its entry changed since:
+// that begins its time anew.
 func (in *view) expired(c Clone, r spec.Restore) bool {
 	at := expiresAt(c, r)
-	return !at.IsZero() && !at.After(in.now)
+	digest, _ := in.expiry(r)
+	return !at.IsZero() && !at.After(in.now) && (digest == "" || digest == entryDigest(r))
 }
 
 // expiredBefore is true of an entry that expired, is gone, and has not changed.
 func (in *view) expiredBefore(r spec.Restore) (since string, expired bool) {
+	digest, since := in.expiry(r)
+	return since, digest == entryDigest(r)
+}
+
+// expiry reads the mark that an expired restore left on its parent: the digest
+// of its entry at that time, and when its time was up; "" is none.
+func (in *view) expiry(r spec.Restore) (digest, since string) {
 	d, _ := in.state.ZFS.Dataset(in.existing(parent(r.Dataset)))
-	mark, since, _ := strings.Cut(localMarks(d.Properties)[expiredMark(r.Name)], " ")
-	return since, mark == entryDigest(r)
+	digest, since, _ = strings.Cut(localMarks(d.Properties)[expiredMark(r.Name)], " ")
+	return digest, since
 }
 
 // existing is the nearest dataset at or above a name that is there.

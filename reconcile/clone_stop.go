@@ -1,0 +1,137 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/postgres/wal"
+)
+
+// settledStop is a StopPoint that the server of a clone comes to on every start,
+// and the end of the last record that it replays on the way.
+type settledStop struct {
+	StopPoint
+	end wal.LSN
+}
+
+// waits is true where recovery is told to stop before a record that may never
+// come. Ordinary recovery would end there with a FATAL error (pitfall 13); as a
+// standby without a primary the server waits, and is paused where it stands.
+func (s StopPoint) waits() bool { return !s.Inclusive }
+
+// replay is how much WAL lies between the base and the stop, in bytes.
+func (r Resolution) replay() wal.LSN { return r.End - min(r.End, r.Base.Redo) }
+
+// settleStop finds the last record that a clone is to replay and how to stop
+// behind it, from what the snapshot really holds: its pg_control is what the
+// stamps only bound.
+//
+// A server stops at records that it reads, so it is told to stop after that
+// one. All but one kind is read again on each start: a clone that was shut down
+// behind a shutdown checkpoint begins after it, and would go one record too far.
+// In front of what follows that one, it waits.
+func settleStop(ctx context.Context, in *view, cluster *postgres.Cluster, control postgres.ControlData, resolved Resolution) (settledStop, error) {
+	if !control.InRecovery() {
+		return settledStop{}, fmt.Errorf("the snapshot %s holds a cluster in the state %q, which recovery can't start from", resolved.Base.Name, control.State)
+	}
+	r, err := reachOf(in, filepath.Join(cluster.DataDir, "pg_wal"))
+	if err != nil {
+		return settledStop{}, err
+	}
+	stop := resolved.Stop
+	if stop.LSN == 0 { // the snapshot itself: what it was stamped with, or where it is consistent
+		stop = StopPoint{LSN: max(resolved.Base.Replayed, control.ConsistentLSN())}
+	}
+	last, err := r.lastWanted(ctx, stop)
+	if err != nil {
+		return settledStop{}, fmt.Errorf("finding the last record of the restore: %w", err)
+	}
+	if last.End < control.ConsistentLSN() {
+		return settledStop{}, fmt.Errorf("the snapshot %s is consistent only from %s on, after the target, which ends at %s", resolved.Base.Name, control.ConsistentLSN(), last.End)
+	}
+	if last.Kind == wal.CheckpointShutdown {
+		return settledStop{StopPoint{LSN: last.End, Timeline: r.timelineOf(ctx, last)}, last.End}, nil
+	}
+	return settledStop{StopPoint{LSN: last.Start, Inclusive: true, Timeline: r.timelineOf(ctx, last)}, last.End}, nil
+}
+
+// lastWanted is the last record that a stop lets in.
+func (r reach) lastWanted(ctx context.Context, stop StopPoint) (wal.Record, error) {
+	if !stop.Inclusive {
+		return wal.LastRecordBefore(ctx, r.source, r.size, r.systemID, r.path, stop.LSN, 0)
+	}
+	record, ended, err := r.scan(ctx, stop.LSN, func(wal.Record) bool { return true })
+	if err == nil && (ended || record.Start != stop.LSN) {
+		err = fmt.Errorf("no record begins at %s", stop.LSN)
+	}
+	return record, err
+}
+
+// timelineOf is the one to recover along to a record: its own, or where the file
+// of that was not kept, since the segment is where the timeline ended, the next
+// one on the path, which begins with a copy of it.
+func (r reach) timelineOf(ctx context.Context, record wal.Record) wal.Timeline {
+	own := r.path.TimelineAt(record.Start)
+	for _, step := range r.path {
+		segment := wal.SegmentAt(step.Timeline, record.Start, r.size)
+		if step.Timeline < own || step.From >= segment.End(r.size) {
+			continue
+		}
+		f, _, err := r.source.Open(ctx, segment, r.size)
+		if err == nil {
+			f.Close()
+			return step.Timeline
+		}
+	}
+	return own
+}
+
+// awaitTarget waits until a clone has reached its target, and proves that it is
+// there: a server also pauses on the way, where a setting is too low to replay
+// on (from PostgreSQL 14), and one that lost its target would go on.
+func (h *Host) awaitTarget(ctx context.Context, s cloneServer, end wal.LSN, promote bool) (commit *time.Time, err error) {
+	if exists(filepath.Join(s.cluster.DataDir, signalFile)) {
+		if err := endWait(ctx, s, end, promote); err != nil {
+			return nil, err
+		}
+	}
+	reached, commit, err := s.cluster.WaitTarget(ctx, postgres.WaitOptions{Promote: promote, LastWords: s.service.LastWords})
+	if err != nil {
+		return nil, err
+	}
+	if end != 0 && reached != end {
+		words := s.service.LastWords()
+		if words != "" {
+			words = "; the server's last words: " + words
+		}
+		return nil, fmt.Errorf("the server of %s stopped to replay at %s, and its target is %s%s", s.cluster.DataDir, reached, end, words)
+	}
+	return commit, nil
+}
+
+// endWait ends recovery where a waiting clone has replayed all that it should.
+func endWait(ctx context.Context, s cloneServer, end wal.LSN, promote bool) error {
+	for {
+		status, err := s.cluster.Status(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !status.InRecovery:
+			return nil
+		case status.Replayed < end:
+		case promote:
+			return s.cluster.Promote(ctx)
+		default:
+			return s.cluster.PauseReplay(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the server of %s has replayed up to %s, and not up to its target %s: %w", s.cluster.DataDir, status.Replayed, end, context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
