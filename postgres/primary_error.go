@@ -14,6 +14,7 @@ import (
 // it can be said.
 type PrimaryErrorKind string
 
+// What may keep us from it.
 const (
 	Unreachable        PrimaryErrorKind = "unreachable"          // no answer, refused, unknown host
 	NotReady           PrimaryErrorKind = "not ready"            // starting, stopping, or out of connections

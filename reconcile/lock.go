@@ -43,12 +43,12 @@ func (h *Host) Lock(ctx context.Context, site string, timeout time.Duration) (*L
 			return h.lock, nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			f.Close()
+			_ = f.Close()
 			return nil, fmt.Errorf("locking %s: %w", path, err)
 		}
 		select {
 		case <-waiting.Done():
-			f.Close()
+			_ = f.Close()
 			return nil, lockTimeout(ctx, path, timeout)
 		case <-time.After(lockPoll):
 		}

@@ -34,7 +34,7 @@ func (r *Reader) openCopy(ctx context.Context, c segmentCopy) (*segmentFile, err
 
 // open opens the first sound copy of a segment number.
 func (r *Reader) open(ctx context.Context, n uint64) error {
-	r.Close()
+	_ = r.Close() // only read
 	var failure error = fs.ErrNotExist
 	var passed []*DamagedError
 	copies := r.copies(n)
@@ -91,14 +91,14 @@ func (r *Reader) continues(ctx context.Context, f *flaw) bool {
 			continue
 		}
 		found := r.continuesIn(file, f)
-		file.Close()
+		_ = file.Close()
 		if found {
 			return true
 		}
 	}
 	for _, c := range r.copies(n + 1) {
 		if file, err := r.openCopy(ctx, c); err == nil {
-			file.Close()
+			_ = file.Close()
 			return true
 		}
 	}
@@ -150,7 +150,7 @@ func (r *Reader) hasLater(ctx context.Context, n uint64) (bool, error) {
 				continue
 			}
 			if f, err := r.openCopy(ctx, segmentCopy{s, src}); err == nil {
-				f.Close()
+				_ = f.Close()
 				return true, nil
 			}
 		}

@@ -65,8 +65,9 @@ func ParseHistoryName(name string) (Timeline, bool) {
 // Kind tells the files of an archive apart by their names.
 type Kind int
 
+// The kinds of files in an archive.
 const (
-	KindOther    Kind = iota
+	KindOther    Kind = iota // no file of WAL
 	KindSegment       // a complete segment
 	KindPartial       // NAME.partial, the unfinished last segment of an old timeline: no segment
 	KindHistory       // TLI.history, kept for ever

@@ -246,8 +246,8 @@ func createTemp(dir, name string) (tempFile, error) {
 }
 
 func (t tempFile) discard() {
-	t.Close()
-	os.Remove(t.Name())
+	_ = t.Close()
+	_ = os.Remove(t.Name())
 }
 
 // tempPrefix begins with a dot, so that no listing takes the file for WAL.

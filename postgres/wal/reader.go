@@ -97,7 +97,7 @@ func (r *Reader) retry(ctx context.Context, failure error) (Record, error) {
 			if away != home {
 				r.first[away] = j
 			}
-			r.Close()
+			_ = r.Close()
 			rec, err := r.read(ctx)
 			if err == nil {
 				r.remember(cause)
@@ -110,7 +110,7 @@ func (r *Reader) retry(ctx context.Context, failure error) (Record, error) {
 		}
 	}
 	r.first = nil
-	r.Close()
+	_ = r.Close()
 	return Record{}, r.explain(ctx, failure)
 }
 

@@ -11,6 +11,7 @@ import (
 // RecordKind names the records that a restore is steered by.
 type RecordKind uint8
 
+// The kinds of records; Other steers nothing.
 const (
 	Other RecordKind = iota
 	Commit

@@ -26,9 +26,16 @@ func TestReaderFollowsTheTimelineSwitch(t *testing.T) {
 	before := c.load(t, c.data+"/pg_wal")
 	write(t, c.data+"/recovery.signal", nil)
 	uid, gid := postgresIDs()
-	os.Chown(c.data+"/recovery.signal", uid, gid)
-	conf, _ := os.OpenFile(c.data+"/postgresql.conf", os.O_APPEND|os.O_WRONLY, 0)
-	io.WriteString(conf, "restore_command = 'cp "+c.archive+"/%f %p'\n")
+	if err := os.Chown(c.data+"/recovery.signal", uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := os.OpenFile(c.data+"/postgresql.conf", os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conf, "restore_command = 'cp "+c.archive+"/%f %p'\n"); err != nil {
+		t.Fatal(err)
+	}
 	conf.Close()
 	if err := c.start(); err != nil {
 		t.Fatal(err)
@@ -131,7 +138,9 @@ func (c *cluster) cutAcrossPages(t *testing.T) LSN {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.WriteAt(make([]byte, c.size-from), from)
+			if _, err := f.WriteAt(make([]byte, c.size-from), from); err != nil {
+				t.Fatal(err)
+			}
 			f.Close()
 		}
 		return all[i-1].End
