@@ -64,7 +64,7 @@ func (h *Host) observeArchiveSystem(in *view) {
 			continue // being removed; another one tells as well
 		}
 		header, err := wal.ReadHeader(f)
-		f.Close()
+		_ = f.Close()
 		if err == nil && header.Long {
 			in.state.Archive.SystemID, in.state.Archive.SegmentSize = header.SystemID, header.SegmentSize
 			return

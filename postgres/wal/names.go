@@ -68,11 +68,11 @@ type Kind int
 // The kinds of files in an archive.
 const (
 	KindOther    Kind = iota // no file of WAL
-	KindSegment       // a complete segment
-	KindPartial       // NAME.partial, the unfinished last segment of an old timeline: no segment
-	KindHistory       // TLI.history, kept for ever
-	KindBackup        // NAME.OFFSET.backup, the notes of a base backup
-	KindChecksum      // NAME.crc32c, what Push keeps beside each file
+	KindSegment              // a complete segment
+	KindPartial              // NAME.partial, the unfinished last segment of an old timeline: no segment
+	KindHistory              // TLI.history, kept for ever
+	KindBackup               // NAME.OFFSET.backup, the notes of a base backup
+	KindChecksum             // NAME.crc32c, what Push keeps beside each file
 )
 
 // Classify says what a file is by its name, as the Is...FileName functions of

@@ -34,7 +34,7 @@ func openSegment(ctx context.Context, src Source, seg Segment, size int64, syste
 	}
 	f := &segmentFile{Closer: r, segment: seg, origin: origin}
 	if err := f.begin(r, size, systemID); err != nil {
-		r.Close()
+		_ = r.Close()
 		return nil, err
 	}
 	return f, nil
