@@ -53,6 +53,9 @@ func (c *Cluster) Start(ctx context.Context, o StartOptions) error {
 	case p.Running:
 		return nil
 	}
+	if err := c.clearZombie(ctx, p); err != nil {
+		return err
+	}
 	if err := c.prepareLog(); err != nil {
 		return err
 	}
@@ -110,7 +113,7 @@ func (c *Cluster) setOOMScore(adj int) error {
 		err := os.WriteFile(filepath.Join("/proc", pid, "oom_score_adj"), []byte(strconv.Itoa(adj)), 0)
 		if err != nil && ignoreGone(err) != nil {
 			// In a container root may lack CAP_SYS_RESOURCE. The server works all the same.
-			c.logger().Warn("the server's OOM score could not be set", "dataDir", c.DataDir, "score", adj, "error", err)
+			c.logger().Info("the server's OOM score could not be set", "dataDir", c.DataDir, "score", adj, "error", err)
 			return nil
 		}
 	}
