@@ -53,7 +53,7 @@ func (h *Host) observePool(ctx context.Context, site *spec.Site, state *State) (
 // query names the properties that the file speaks of, and the marks.
 func query(site *spec.Site) zfs.Query {
 	q := zfs.Query{
-		DatasetProperties:  append([]string{"canmount", "keystatus"}, datasetMarks...),
+		DatasetProperties:  append([]string{"canmount"}, datasetMarks...),
 		SnapshotProperties: snapshotMarks,
 	}
 	add := func(list []spec.Property) {
