@@ -59,7 +59,7 @@ func fragments(path string) ([]string, error) {
 func readBounded(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the site file: %w: name another one with -f, or write one with \"zreconcile init\"", err)
+		return nil, fmt.Errorf("read the site file: %w: name another one with -f", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the site file: %w: make it readable for this user, or name another one with -f", err)
