@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/zreconcile/zreconcile/spec"
@@ -13,19 +14,33 @@ import (
 // it. A failure skips what needs the failed thing, and nothing else. What is
 // still different at the end, as of the moment it began, is an error.
 //
+// Each change of the plan that is returned has its result, also where an error
+// says that the apply ended on the way.
+//
 // The lock of the site must be held.
 func (h *Host) Apply(ctx context.Context, site *spec.Site, now time.Time, only Only) (Plan, error) {
+	plan, _, err := h.apply(ctx, site, now, only)
+	return plan, err
+}
+
+// apply is Apply, and returns what it saw last as well.
+func (h *Host) apply(ctx context.Context, site *spec.Site, now time.Time, only Only) (Plan, State, error) {
 	state, err := h.Observe(ctx, site, now)
 	if err != nil {
-		return Plan{}, err
+		return Plan{}, state, err
 	}
-	run := &applying{host: h, site: site, now: now, only: only, plan: Diff(site, state, now, only), state: &state, bad: map[string]bool{}}
-	for _, s := range stages() {
-		if err := run.stage(ctx, s); err != nil {
-			return run.plan, err
-		}
+	run := &applying{host: h, site: site, now: now, only: only, plan: Diff(site, state, now, only), state: &state,
+		bad: map[string]bool{}, told: map[string]Result{}}
+	err = run.stages(ctx)
+	if err == nil {
+		err = run.finish(ctx)
 	}
-	return run.finish(ctx)
+	if err != nil {
+		run.leave()
+	}
+	run.plan.tally()
+	run.tellRest()
+	return run.plan, *run.state, err
 }
 
 // applying is one apply at work.
@@ -36,8 +51,20 @@ type applying struct {
 	only  Only
 	plan  Plan
 	state *State
-	dirty bool            // something was changed since state was observed
-	bad   map[string]bool // kinds that failed or are blocked
+	dirty bool              // something was changed since state was observed
+	bad   map[string]bool   // kinds that failed or are blocked
+	told  map[string]Result // what OnChange heard, by action and thing
+}
+
+const needsBad = "it needs something that failed or is blocked"
+
+func (a *applying) stages(ctx context.Context) error {
+	for _, s := range stages() {
+		if err := a.stage(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stage brings one stage about.
@@ -49,7 +76,7 @@ func (a *applying) stage(ctx context.Context, s stage) error {
 	changes := in.diff(s)
 	if f := a.state.reason(s.kind); f != "" && len(changes) > 0 {
 		for _, c := range changes {
-			a.record(c, errors.New(f))
+			a.record(outcome{change: c, err: errors.New(f)})
 		}
 		return nil
 	}
@@ -57,19 +84,18 @@ func (a *applying) stage(ctx context.Context, s stage) error {
 	for _, c := range changes {
 		switch {
 		case c.Action == Block:
-			a.record(c, nil)
+			a.record(outcome{change: c})
 			a.bad[s.kind] = true
 		case a.skips(s):
-			c.Result, c.Error = Skipped, "it needs something that failed or is blocked"
-			a.put(c)
+			a.record(outcome{change: c, skipped: needsBad})
 			a.bad[s.kind] = true
 		default:
 			todo = append(todo, c)
 		}
 	}
-	for _, outcome := range s.run(ctx, a.host, in, todo) {
+	for _, o := range s.run(ctx, a.host, in, todo) {
 		a.dirty = true
-		a.record(outcome.change, outcome.err)
+		a.record(o)
 	}
 	return ctx.Err()
 }
@@ -98,85 +124,142 @@ func (a *applying) skips(s stage) bool {
 }
 
 // record notes what became of a change.
-func (a *applying) record(c Change, err error) {
+func (a *applying) record(o outcome) {
+	c := o.change
 	switch {
-	case err != nil:
-		c.Result, c.Error = Failed, err.Error()
+	case o.err != nil:
+		c.Result, c.Error = Failed, o.err.Error()
 		a.bad[c.Kind] = true
-		a.host.Log.Error("change failed", "kind", c.Kind, "name", c.Name, "action", c.Action, "error", err)
+	case o.skipped != "":
+		c.Result, c.Error = Skipped, o.skipped
 	case c.Action == Block:
 		c.Result, c.Error = Skipped, c.Why
-		a.host.Log.Warn("blocked", "kind", c.Kind, "name", c.Name, "why", c.Why, "mend", c.Mend)
 	default:
 		c.Result = Done
-		a.host.Log.Info("changed", "kind", c.Kind, "name", c.Name, "action", c.Action, "why", c.Why)
 	}
 	a.put(c)
+	if o.name != "" && o.name != c.Name {
+		c.Name = o.name
+		a.rename(o.change, o.name)
+	}
+	a.tell(c, o.took)
 }
 
-// put replaces the planned change of the same thing, or adds one that only
-// showed on the way. What was planned for a stage under another name (the
-// second in a snapshot's name) is replaced as well.
+func (a *applying) tell(c Change, took time.Duration) {
+	a.told[string(c.Action)+" "+c.key()] = c.Result
+	a.host.OnChange(c, took)
+}
+
+// tellRest tells of what only the end has shown: what was not come to, what
+// still differs.
+func (a *applying) tellRest() {
+	for _, c := range a.plan.Changes {
+		if a.told[string(c.Action)+" "+c.key()] != c.Result {
+			a.tell(c, 0)
+		}
+	}
+}
+
+// put takes the place of the planned change of the same thing, or adds one that
+// only showed on the way. A second step that makes the same thing (no entry is
+// left for it in the plan) is part of the first: only its failure is news.
 func (a *applying) put(c Change) {
+	at, done := -1, -1
 	for i, have := range a.plan.Changes {
-		if have.Result == "" && have.key() == c.key() && have.Action == c.Action {
-			a.plan.Changes[i] = c
-			return
+		switch {
+		case have.key() != c.key():
+		case have.Result != "":
+			done = i
+		case at < 0 || have.Action == c.Action && a.plan.Changes[at].Action != c.Action:
+			at = i
 		}
 	}
-	for i, have := range a.plan.Changes {
-		if have.Result == "" && have.key() == c.key() {
-			a.plan.Changes[i] = c
-			return
+	switch {
+	case at >= 0:
+		a.plan.Changes[at] = c
+	case done < 0:
+		a.plan.Changes = append(a.plan.Changes, c)
+	case a.plan.Changes[done].Result == Done && c.Result != Done:
+		a.plan.Changes[done] = c
+	}
+}
+
+// rename gives a change the name that the thing really has: a snapshot is
+// named after the second in which it is taken, not planned.
+func (a *applying) rename(planned Change, name string) {
+	for i := range a.plan.Changes {
+		if a.plan.Changes[i].key() == planned.key() {
+			a.plan.Changes[i].Name = name
 		}
 	}
-	a.plan.Changes = append(a.plan.Changes, c)
+}
+
+// leave says of what was not come to that it was not.
+func (a *applying) leave() {
+	for i := range a.plan.Changes {
+		if c := &a.plan.Changes[i]; c.Result == "" {
+			c.Result, c.Error = Skipped, "the apply ended before it came to this"
+		}
+	}
+	a.plan.Converged = false
 }
 
 // finish looks again, and reports what is still different as failed.
-func (a *applying) finish(ctx context.Context) (Plan, error) {
+func (a *applying) finish(ctx context.Context) error {
 	state, err := a.host.Observe(ctx, a.site, a.now)
 	if err != nil {
-		return a.plan, err
+		return err
 	}
+	a.state = &state
 	left := Diff(a.site, state, a.now, a.only)
+	a.plan.settle(left)
+	a.plan.Converged = left.Converged
+	a.plan.Next, a.plan.Notes, a.plan.Failures = left.Next, left.Notes, left.Failures
+	return nil
+}
+
+// settle holds the results against what is left to do, which has the last word.
+func (p *Plan) settle(left Plan) {
 	remaining := map[string]Change{}
 	for _, c := range left.Changes {
 		remaining[c.key()] = c
 	}
-	for i := range a.plan.Changes {
-		c := &a.plan.Changes[i]
+	known := map[string]bool{}
+	for i := range p.Changes {
+		c := &p.Changes[i]
 		still, differs := remaining[c.key()]
-		delete(remaining, c.key())
+		known[c.key()] = known[c.key()] || still.Action != Block || c.Action == Block
 		switch {
 		case c.Result == Done && differs && still.Action != Block:
 			c.Result, c.Error = Failed, "it was changed, and still differs: "+still.Why
-		case c.Result == "" && !differs:
+		case c.Result != "":
+		case differs:
+			c.Result, c.Error = Skipped, needsBad
+		case c.Action == Delete: // such as a snapshot that is kept by a hold since
+			c.Result, c.Error = Skipped, "it is not to be removed any more"
+		default:
 			c.Result = Done // an earlier step brought it about
-		case c.Result == "":
-			c.Result, c.Error = Skipped, "it needs something that failed or is blocked"
 		}
 	}
 	for _, c := range left.Changes {
-		if _, unseen := remaining[c.key()]; !unseen {
+		if known[c.key()] {
 			continue
 		}
-		c.Result, c.Error = Failed, "it differs after the apply"
+		c.Result, c.Error = Failed, "it differs after the apply: "+c.Why
 		if c.Action == Block {
 			c.Result, c.Error = Skipped, c.Why
 		}
-		a.plan.Changes = append(a.plan.Changes, c)
+		p.Changes = append(p.Changes, c)
 	}
-	a.plan.Converged = left.Converged
-	a.plan.Next, a.plan.Notes, a.plan.Failures = left.Next, left.Notes, left.Failures
-	a.plan.tally()
-	return a.plan, nil
 }
 
 // outcome is what became of one change.
 type outcome struct {
-	change Change
-	err    error
+	change  Change
+	name    string // what the thing is really called, where that is not the planned name
+	skipped string // why it was not tried
+	err     error
+	took    time.Duration
 }
 
 // run makes the changes of a stage, one after the other or, where the stage can
@@ -184,17 +267,43 @@ type outcome struct {
 func (s stage) run(ctx context.Context, h *Host, in *view, changes []Change) []outcome {
 	var out []outcome
 	if s.applyAll != nil && len(changes) > 0 {
+		began := h.Clock()
 		errs := s.applyAll(ctx, h, in, changes)
 		for _, c := range changes {
-			out = append(out, outcome{c, errs[c.Name]})
+			out = append(out, outcome{change: c, err: errs[c.Name], took: h.Clock().Sub(began)})
 		}
 		return out
 	}
 	for _, c := range changes {
 		if ctx.Err() != nil {
-			return append(out, outcome{c, ctx.Err()})
+			return out // what is left has not been tried
 		}
-		out = append(out, outcome{c, s.apply(ctx, h, in, c)})
+		o, began := outcome{change: c}, h.Clock()
+		if s.create != nil {
+			o.name, o.err = s.create(ctx, h, in, c)
+		} else {
+			o.err = s.apply(ctx, h, in, c)
+		}
+		o.took = h.Clock().Sub(began)
+		out = append(out, o)
 	}
 	return out
 }
+
+// logChange is what a Host does with each change unless told otherwise.
+func (h *Host) logChange(c Change, took time.Duration) {
+	attrs := []any{"kind", c.Kind, "name", c.Name, "action", string(c.Action)}
+	switch {
+	case c.Result == Failed:
+		h.Log.Error("change failed", append(attrs, "error", c.Error, "took", seconds(took))...)
+	case c.Action == Block:
+		h.Log.Warn("blocked", append(attrs, "why", c.Why, "mend", c.Mend)...)
+	case c.Result == Skipped:
+		h.Log.Warn("skipped", append(attrs, "why", c.Error)...)
+	default:
+		h.Log.Info("changed", append(attrs, "why", c.Why, "took", seconds(took))...)
+	}
+}
+
+// seconds is a duration as a log shows it.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

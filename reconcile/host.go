@@ -22,6 +22,7 @@ type Host struct {
 	Log        *slog.Logger
 	Self       string // absolute path of the running program
 	OnProgress func(Progress)
+	OnChange   func(c Change, took time.Duration) // hears of each change of an apply when it was made or was not
 	Folders    Folders
 
 	lock *Lock
@@ -48,6 +49,7 @@ func NewHost(log *slog.Logger) *Host {
 		OnProgress: func(Progress) {},
 		Folders:    Folders{Run: "/run/zreconcile", Lib: "/var/lib/zreconcile", Log: "/var/log/zreconcile"},
 	}
+	h.OnChange = h.logChange
 	h.Run = h.runHoldingLock
 	h.ZFS = zfs.New(func(c *exec.Cmd) error { return h.Run(c) })
 	if self, err := os.Executable(); err == nil {

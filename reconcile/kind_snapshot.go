@@ -69,17 +69,16 @@ func diffSnapshot(in *view) []Change {
 	return append(changes, c)
 }
 
-func applySnapshot(ctx context.Context, h *Host, in *view, c Change) error {
+func applySnapshot(ctx context.Context, h *Host, in *view, c Change) (name string, err error) {
 	if c.Action == Update {
 		for _, s := range ours(in.site, in.state) {
 			if s.Name == c.Name {
-				return h.completeSnapshot(ctx, in, s.Data.Full(), s.ReplayedAt)
+				return c.Name, h.completeSnapshot(ctx, in, s.Data.Full(), s.ReplayedAt)
 			}
 		}
-		return nil
+		return c.Name, nil
 	}
-	_, err := h.takeSnapshot(ctx, in, SnapshotOptions{})
-	return err
+	return h.takeSnapshot(ctx, in, SnapshotOptions{})
 }
 
 // SnapshotOptions are for a snapshot that a person asks for.

@@ -25,6 +25,9 @@ type stage struct {
 	// applyAll is there instead of apply where many changes take few programs;
 	// it returns errors by the name of the change.
 	applyAll func(context.Context, *Host, *view, []Change) map[string]error
+	// create is there instead of apply where the thing gets its name only when
+	// it is made; it returns that, or "" for the planned one.
+	create func(context.Context, *Host, *view, Change) (name string, err error)
 	// needs are the kinds that must not have failed or be blocked before it.
 	needs []string
 }
@@ -42,7 +45,7 @@ func stages() []stage {
 		{kind: kindConf, diff: diffConf, apply: applyConf, needs: []string{kindPool, kindDataset, kindBasebackup}},
 		{kind: kindStandby, diff: diffStandby, apply: applyStandby, needs: []string{kindPool, kindDataset, kindBasebackup, kindConf, kindWAL}},
 		{kind: kindWAL, diff: diffHealing, apply: applyHealing, needs: []string{kindPool, kindDataset, kindConf}},
-		{kind: kindSnapshot, diff: diffSnapshot, apply: applySnapshot, needs: []string{kindPool, kindDataset, kindBasebackup, kindStandby}},
+		{kind: kindSnapshot, diff: diffSnapshot, create: applySnapshot, needs: []string{kindPool, kindDataset, kindBasebackup, kindStandby}},
 		{kind: kindRestore, diff: diffRestore, apply: applyRestore, needs: []string{kindPool}},
 		{kind: kindRetention, diff: diffRetention, applyAll: applyRetention},
 		{kind: kindWAL, diff: diffWALRemoval, apply: applyWALRemoval},

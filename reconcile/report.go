@@ -50,7 +50,7 @@ func (in *view) standbyStatus() StandbyStatus {
 		s.PendingRestart = append([]string{}, st.PendingRestart...)
 	}
 	s.LagBytes, s.LagSeconds = lag(*st, in.now)
-	s.Connect = fmt.Sprintf("host=%s port=%d", c.Process.SocketDir, c.Process.Port)
+	s.Connect, s.Role = fmt.Sprintf("host=%s port=%d", c.Process.SocketDir, c.Process.Port), in.adminRole()
 	if st.LastFailedAt != nil && (st.LastArchivedAt == nil || st.LastFailedAt.After(*st.LastArchivedAt)) {
 		s.ArchiverFailing = st.LastFailedWAL
 	}
@@ -248,6 +248,11 @@ func (in *view) restoreStatuses() []RestoreStatus {
 			s := cloneStatus(c)
 			s.Why = "not in the file any more"
 			list = append(list, s)
+		}
+	}
+	for i := range list {
+		if list[i].Connect != "" {
+			list[i].Role = in.adminRole()
 		}
 	}
 	return list

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
 )
 
 // TakeSnapshot takes one now, whatever the cadence says. The lock of the site
@@ -61,11 +62,12 @@ func (in *view) snapshotRefusal() error {
 }
 
 // ReleaseSnapshot takes the hold of `snapshot --hold` off; retention then
-// decides about the snapshot.
-func (h *Host) ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) error {
+// decides about the snapshot. One that has no such hold is left as it is, and
+// is no error: held is false.
+func (h *Host) ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) (held bool, err error) {
 	in, err := h.look(ctx, site)
 	if err != nil {
-		return err
+		return false, err
 	}
 	name = name[strings.LastIndex(name, "@")+1:]
 	for _, s := range ours(site, in.state) {
@@ -73,11 +75,13 @@ func (h *Host) ReleaseSnapshot(ctx context.Context, site *spec.Site, name string
 			continue
 		}
 		for _, m := range s.Members {
-			if err := h.ZFS.Release(ctx, holdTag, m.Full()); err != nil {
-				return err
+			err := h.ZFS.Release(ctx, holdTag, m.Full())
+			if err != nil && !errors.Is(err, zfs.ErrNotFound) {
+				return held, err
 			}
+			held = held || err == nil
 		}
-		return nil
+		return held, nil
 	}
-	return fmt.Errorf("there is no snapshot %s of site %s; zreconcile status lists them", name, site.Name)
+	return false, fmt.Errorf("there is no snapshot %s of site %s; zreconcile status lists them", name, site.Name)
 }

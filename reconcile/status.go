@@ -40,6 +40,7 @@ type StandbyStatus struct {
 	LagSeconds       *float64     `json:"lagSeconds"` // null: unknown
 	PendingRestart   []string     `json:"pendingRestart"`
 	Connect          string       `json:"connect,omitempty"`
+	Role             string       `json:"role,omitempty"`            // to connect as: the admin role
 	ArchiverFailing  string       `json:"archiverFailing,omitempty"` // the WAL file that archive_command fails on
 }
 
@@ -100,6 +101,7 @@ type RestoreStatus struct {
 	Reached   *Moment `json:"reached"`
 	Port      int     `json:"port,omitempty"`
 	Connect   string  `json:"connect,omitempty"`
+	Role      string  `json:"role,omitempty"` // to connect as: the admin role
 	Promoted  bool    `json:"promoted,omitempty"`
 	Dataset   string  `json:"dataset,omitempty"`
 	ExpiresAt *Time   `json:"expiresAt"`

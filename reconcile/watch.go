@@ -10,14 +10,14 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/fsnotify/fsnotify"
 
-	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/spec"
 )
 
 // WatchOptions are what the daemon needs from outside.
 type WatchOptions struct {
 	Load        func() (*spec.Site, error) // reads the file; reports a broken one itself
-	Paths       func() []string            // files and folders whose change means a new reading
+	Paths       func() []string            // files and folders whose change may mean a new reading
+	Concerns    func(path string) bool     // whether a change of this path does
 	LockTimeout time.Duration
 	Notify      func(state string) error // sd_notify(3)
 	OnPlan      func(Plan)
@@ -25,15 +25,17 @@ type WatchOptions struct {
 }
 
 const (
-	settle     = 300 * time.Millisecond // an editor's or a deployment's writes come in bursts
-	lightCheck = time.Minute            // runs no program
-	idle       = 10 * time.Minute       // a full look at the host, whatever the light check says
+	lightCheck = time.Minute      // runs no program
+	idle       = 10 * time.Minute // a full look at the host, for what the light check can't see: some eight processes
 )
 
 // Watch keeps the host as the file says until ctx ends: it applies at start, on
 // a change of the file, at each due moment, on drift and on a signal. A broken
 // file is reported and the last good one stays in force. Standby and restores
 // live on when it ends.
+//
+// It is ready (READY=1) once it has the file and follows it: what systemd gives
+// a service to start is no measure for a base backup.
 func (h *Host) Watch(ctx context.Context, o WatchOptions) error {
 	files, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -46,18 +48,13 @@ func (h *Host) Watch(ctx context.Context, o WatchOptions) error {
 		return err // there is no last good one yet
 	}
 	w.follow()
-	for {
-		wait := w.round(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err := w.sleep(ctx, wait); err != nil {
+	w.tell("READY=1\nSTATUS=applying")
+	for ctx.Err() == nil {
+		if err := w.sleep(ctx, w.round(ctx)); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
 	}
+	return nil
 }
 
 type watching struct {
@@ -65,18 +62,11 @@ type watching struct {
 	options WatchOptions
 	files   *fsnotify.Watcher
 	site    *spec.Site
+	broken  bool // the file is; site is the last good one
 	retry   *backoff.ExponentialBackOff
-	ready   bool
-}
-
-// follow watches the paths that the site depends on. One that is not there yet
-// shows when its folder changes.
-func (w *watching) follow() {
-	for _, path := range w.options.Paths() {
-		if err := w.files.Add(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			w.host.Log.Warn("can't watch for changes", "path", path, "error", err)
-		}
-	}
+	glance  func() string // looks at what was seen of the host
+	seen    string        // by glance, when the last apply ended
+	read    string        // versions of the files when they were last read
 }
 
 // round applies once and says when to come again at the latest.
@@ -85,32 +75,34 @@ func (w *watching) round(ctx context.Context) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
-	if err == nil && !w.ready {
-		w.ready = true
-		w.tell("READY=1")
+	if len(plan.Changes) > 0 || err == nil {
+		w.options.OnPlan(plan)
 	}
 	if err != nil {
-		w.host.Log.Error("apply failed", "error", err)
+		wait := w.retry.NextBackOff()
+		w.host.Log.Error("apply failed", "error", err, "again in", seconds(wait))
 		w.tell("STATUS=apply failed: " + err.Error())
-		return w.retry.NextBackOff()
+		return wait
 	}
-	w.options.OnPlan(plan)
 	if plan.failed() {
 		w.tell("STATUS=some changes failed; trying again")
 		return earlier(w.retry.NextBackOff(), w.untilNext(plan))
 	}
 	w.retry.Reset()
-	w.tell(statusLine(plan))
+	w.tell(w.statusLine(plan))
 	return earlier(idle, w.untilNext(plan))
 }
 
-func statusLine(p Plan) string {
+func (w *watching) statusLine(p Plan) string {
 	line := "STATUS=converged"
 	if p.Summary.Block > 0 {
 		line = fmt.Sprintf("STATUS=%d blocked: a person must decide", p.Summary.Block)
 	}
 	if p.Next != nil {
 		line += "; next due " + p.Next.String()
+	}
+	if w.broken {
+		line += "; the site file is broken, the last good one is in force"
 	}
 	return line
 }
@@ -122,7 +114,11 @@ func (w *watching) apply(ctx context.Context) (Plan, error) {
 		return Plan{}, err
 	}
 	defer lock.Release()
-	return w.host.Apply(ctx, w.site, w.host.Clock(), nil)
+	plan, state, err := w.host.apply(ctx, w.site, w.host.Clock(), nil)
+	site := w.site
+	w.glance = func() string { return glance(site, state) }
+	w.seen = w.glance()
+	return plan, err
 }
 
 // failed is true of a plan of which something failed or could not be observed.
@@ -174,60 +170,26 @@ func (w *watching) sleep(ctx context.Context, wait time.Duration) error {
 			if !ok {
 				return errors.New("watching the site file ended")
 			}
-			if w.changed(ctx, event) {
+			if w.concerns(event) && w.settled(ctx) && w.reload() {
 				return nil
 			}
 		case err := <-w.files.Errors:
 			// Events were lost; reading again is always right.
 			w.host.Log.Warn("watching the site file", "error", err)
-			w.reload()
-			return nil
+			if w.reload() {
+				return nil
+			}
 		}
 	}
 }
 
-// changed waits for a burst of writes to end and reads the file again.
-func (w *watching) changed(ctx context.Context, event fsnotify.Event) bool {
-	if event.Op == fsnotify.Chmod {
-		return false
-	}
-	timer := time.NewTimer(settle)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return true
-		case <-w.files.Events:
-			timer.Reset(settle)
-		case <-timer.C:
-			return w.reload()
-		}
-	}
-}
-
-// reload reads the file; a broken one leaves the last good one in force. It is
-// true where there is something to apply.
-func (w *watching) reload() bool {
-	site, err := w.options.Load()
-	if err != nil {
-		w.tell("STATUS=the site file is broken; the last good one stays in force")
-		w.follow()
-		return false
-	}
-	w.site = site
-	w.follow()
-	return true
-}
-
-// drifted looks for what can be seen without running a program: a server of
-// the site that is gone.
+// drifted is the light check: it looks for what can be seen without running a
+// program.
 func (w *watching) drifted() bool {
-	s := w.site.Standby
-	if s == nil {
-		return false
+	if w.versions() != w.read && w.reload() {
+		return true
 	}
-	process, err := (&postgres.Cluster{DataDir: s.DataDir}).Process()
-	return err == nil && !process.Running
+	return w.glance != nil && w.glance() != w.seen
 }
 
 func (w *watching) tell(state string) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -62,6 +61,14 @@ func runApply(ctx context.Context, p *program, o applyOptions) error {
 	if err != nil {
 		return p.fail(err, blankPlan(""))
 	}
+	told := outcomes{}
+	if !p.json() { // a person sees each when it has happened, programs find it in the log
+		p.onChange = func(c reconcile.Change, _ time.Duration) {
+			p.progress.finish()
+			showOutcome(p.view(site, p.clock()), c)
+			told.add(c)
+		}
+	}
 	plan, err := p.applyLocked(ctx, site, only, o.lockTimeout)
 	if err != nil && len(plan.Changes) == 0 {
 		return p.fail(err, blankPlan(site.Name))
@@ -69,7 +76,7 @@ func runApply(ctx context.Context, p *program, o applyOptions) error {
 	if err != nil { // it ended on the way: what was done until then is told as well
 		plan.Failures = append(plan.Failures, err.Error())
 	}
-	if err := p.writePlan(site, plan, showApply); err != nil {
+	if err := p.writePlan(site, plan, func(v view, plan reconcile.Plan) { showApply(v, plan, told) }); err != nil {
 		return err
 	}
 	return report(applyStatus(plan))
@@ -90,7 +97,7 @@ func (p *program) applyLocked(ctx context.Context, site *spec.Site, only reconci
 // interrupted says so where a signal is what ended the work.
 func interrupted(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return errors.Join(errors.New("interrupted: run apply again to go on from here"), err)
+		return fmt.Errorf("interrupted; run apply again to go on from here (%w)", err)
 	}
 	return err
 }

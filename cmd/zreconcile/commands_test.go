@@ -25,6 +25,7 @@ type recorder struct {
 	status  reconcile.Status
 	err     error
 	lockErr error
+	held    bool // ReleaseSnapshot finds a hold
 	watch   func(context.Context, reconcile.WatchOptions) error
 }
 
@@ -52,9 +53,9 @@ func (r *recorder) TakeSnapshot(_ context.Context, site *spec.Site, o reconcile.
 	return reconcile.SnapshotStatus{Name: "zr-20261123T000030Z"}, r.err
 }
 
-func (r *recorder) ReleaseSnapshot(_ context.Context, site *spec.Site, name string) error {
+func (r *recorder) ReleaseSnapshot(_ context.Context, site *spec.Site, name string) (bool, error) {
 	r.ask("release %s %s", site.Name, name)
-	return r.err
+	return r.held, r.err
 }
 
 func (r *recorder) Watch(ctx context.Context, o reconcile.WatchOptions) error {
@@ -158,6 +159,14 @@ func TestCommandsExitAsTheContractSays(t *testing.T) {
 	}
 }
 
+// The runtime's own exit status for a panic would be that of pending changes.
+func TestFaultOfTheProgram(t *testing.T) {
+	status, _, stderr := invoke(t, nil, "plan", "--detailed-exitcode")
+	if status != exitFailed || !strings.Contains(stderr, "a fault of zreconcile itself") {
+		t.Errorf("exit status %d: %s", status, stderr)
+	}
+}
+
 // pitfall 52: a result that could not be written is a failure.
 func TestPitfall52_FullDiskBelowStdout(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
@@ -191,6 +200,12 @@ func TestSnapshotSaysItsName(t *testing.T) {
 	if want := "took zr-20261123T000030Z\n"; text != want {
 		t.Errorf("got %q, want %q", text, want)
 	}
+	if _, text, _ = invoke(t, &recorder{held: true}, "snapshot", "--release", "zr-x"); !strings.HasPrefix(text, "released zr-x") {
+		t.Errorf("got %q", text)
+	}
+	if _, text, _ = invoke(t, &recorder{}, "snapshot", "--release", "zr-x"); !strings.HasPrefix(text, "zr-x was not held") {
+		t.Errorf("got %q", text)
+	}
 	_, text, _ = invoke(t, &recorder{}, "snapshot", "--release", "zr-x", "-o", "json")
 	var released snapshotJSON
 	if err := json.Unmarshal([]byte(text), &released); err != nil || released.Released != "zr-x" || released.Format != 1 {
@@ -206,10 +221,10 @@ func TestLogFlags(t *testing.T) {
 	}{
 		{nil, false, true},
 		{[]string{"--log-format", "json"}, true, true},
-		{[]string{"--log-level", "error"}, false, false}, // a skipped change is a warning
+		{[]string{"--log-level", "error"}, false, false}, // a note is a warning
 	} {
 		r := &recorder{watch: func(_ context.Context, o reconcile.WatchOptions) error {
-			o.OnPlan(reconcile.Plan{Changes: []reconcile.Change{{Kind: "pool", Name: "zp1", Action: reconcile.Create, Result: reconcile.Skipped}}})
+			o.OnPlan(reconcile.Plan{Notes: []string{"pool zp1 is degraded"}})
 			return nil
 		}}
 		_, stdout, stderr := invoke(t, r, append([]string{"watch"}, test.args...)...)

@@ -17,7 +17,7 @@ type host interface {
 	Apply(ctx context.Context, site *spec.Site, now time.Time, only reconcile.Only) (reconcile.Plan, error)
 	Status(ctx context.Context, site *spec.Site, now time.Time) (reconcile.Status, error)
 	TakeSnapshot(ctx context.Context, site *spec.Site, o reconcile.SnapshotOptions) (reconcile.SnapshotStatus, error)
-	ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) error
+	ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) (held bool, err error)
 	Watch(ctx context.Context, o reconcile.WatchOptions) error
 	Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
 }
@@ -37,6 +37,9 @@ func (m machine) Lock(ctx context.Context, site string, timeout time.Duration) (
 func (p *program) thisHost() host {
 	h := reconcile.NewHost(p.log)
 	h.OnProgress = p.progress.show
+	if p.onChange != nil {
+		h.OnChange = p.onChange
+	}
 	return machine{h}
 }
 

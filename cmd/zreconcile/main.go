@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"time"
 	_ "time/tzdata" // a rescue system may have no zoneinfo
@@ -38,7 +39,16 @@ func run(args []string) int {
 }
 
 // execute runs a command line and says on stderr what went wrong.
-func (p *program) execute(ctx context.Context, args []string) error {
+//
+// A fault of the program itself is an error like any other: the runtime would
+// exit with status 2, which says that a plan has changes.
+func (p *program) execute(ctx context.Context, args []string) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("a fault of zreconcile itself, please report it: %v", fault)
+			fmt.Fprintf(p.stderr, "Error: %v\n%s", err, debug.Stack())
+		}
+	}()
 	out := &checked{Writer: p.stdout.Writer}
 	p.stdout.Writer = out
 	root := newRoot(p)

@@ -70,6 +70,10 @@ func runPlan(ctx context.Context, p *program, o planOptions) error {
 	return report(planStatus(plan, o.detailed))
 }
 
+// sameMoment is how far --at may lie back: a script takes the time and uses it
+// for several plans.
+const sameMoment = time.Minute
+
 // moment is now, or the time that --at gives.
 func (p *program) moment(at string) (time.Time, error) {
 	if at == "" {
@@ -78,6 +82,9 @@ func (p *program) moment(at string) (time.Time, error) {
 	t, err := spec.ParseTime(at)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("--at: %w", err)
+	}
+	if now := p.clock(); t.Before(now.Add(-sameMoment)) {
+		return time.Time{}, fmt.Errorf("--at %s is past, now is %s: what the host was like then is not known, a plan is for now or later", at, reconcile.FormatTime(now))
 	}
 	return t, nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
+
+	"github.com/zreconcile/zreconcile/reconcile"
 )
 
 // program is one run: where it writes, what it may ask, and the flags that all
@@ -27,6 +29,7 @@ type program struct {
 
 	log      *slog.Logger
 	progress *progress
+	onChange func(c reconcile.Change, took time.Duration) // nil leaves it to the log
 }
 
 // usageError is a command line that does not say what it should.

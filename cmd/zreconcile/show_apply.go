@@ -7,10 +7,27 @@ import (
 	"github.com/zreconcile/zreconcile/reconcile"
 )
 
-// showApply shows what became of each change, and the sum.
-func showApply(v view, p reconcile.Plan) {
+// outcomes are those that were shown already.
+type outcomes map[string]reconcile.Result
+
+func (o outcomes) key(c reconcile.Change) string {
+	return string(c.Action) + " " + c.Kind + "/" + c.Name
+}
+
+func (o outcomes) add(c reconcile.Change) { o[o.key(c)] = c.Result }
+
+func (o outcomes) has(c reconcile.Change) bool {
+	result, shown := o[o.key(c)]
+	return shown && result == c.Result
+}
+
+// showApply shows what became of each change, but for those that were told
+// already, and the sum.
+func showApply(v view, p reconcile.Plan, told outcomes) {
 	for _, c := range p.Changes {
-		showOutcome(v, c)
+		if !told.has(c) {
+			showOutcome(v, c)
+		}
 	}
 	if len(p.Changes) > 0 {
 		v.printf("\n")

@@ -101,7 +101,7 @@ func TestShowApply(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.golden, func(t *testing.T) {
 			var out bytes.Buffer
-			showApply(view{w: &out, palette: test.colour, width: 80, now: testNow, zone: time.UTC}, test.plan)
+			showApply(view{w: &out, palette: test.colour, width: 80, now: testNow, zone: time.UTC}, test.plan, nil)
 			golden(t, test.golden, out.Bytes())
 		})
 	}

@@ -45,6 +45,7 @@ type snapshotJSON struct {
 	Site     string                    `json:"site"`
 	Snapshot *reconcile.SnapshotStatus `json:"snapshot,omitempty"` // the one that was taken
 	Released string                    `json:"released,omitempty"` // the one that retention may remove again
+	Held     bool                      `json:"held,omitempty"`     // that one had a hold until now
 	Errors   []string                  `json:"errors,omitempty"`
 }
 
@@ -70,10 +71,13 @@ func runSnapshot(ctx context.Context, p *program, o snapshotOptions) error {
 	if p.json() {
 		return writeJSON(p.stdout, out)
 	}
-	if out.Snapshot != nil {
+	switch {
+	case out.Snapshot != nil:
 		fmt.Fprintf(p.stdout, "took %s\n", out.Snapshot.Name)
-	} else {
+	case out.Held:
 		fmt.Fprintf(p.stdout, "released %s: retention may remove it\n", out.Released)
+	default:
+		fmt.Fprintf(p.stdout, "%s was not held: there is nothing to release\n", out.Released)
 	}
 	return nil
 }
@@ -86,10 +90,11 @@ func (p *program) snapshotLocked(ctx context.Context, site *spec.Site, o snapsho
 	}
 	defer unlock()
 	if o.release != "" {
-		if err := h.ReleaseSnapshot(ctx, site, o.release); err != nil {
+		held, err := h.ReleaseSnapshot(ctx, site, o.release)
+		if err != nil {
 			return err
 		}
-		out.Released = o.release
+		out.Released, out.Held = o.release, held
 		return nil
 	}
 	taken, err := h.TakeSnapshot(ctx, site, reconcile.SnapshotOptions{Label: o.label, Hold: o.hold})

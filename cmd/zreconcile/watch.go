@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -45,6 +46,9 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 	if err != nil {
 		return err
 	}
+	if path, err = filepath.Abs(path); err != nil { // events name files by their folder
+		return err
+	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	reload := make(chan os.Signal, 1)
@@ -56,6 +60,7 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 	err = p.newHost().Watch(ctx, reconcile.WatchOptions{
 		Load:        watched.reload,
 		Paths:       watched.paths,
+		Concerns:    watched.concerns,
 		LockTimeout: o.lockTimeout,
 		Notify:      notifySystemd,
 		OnPlan:      p.tellPlan,
@@ -77,11 +82,6 @@ func (p *program) tellPlan(plan reconcile.Plan) {
 			p.log.Error("writing the plan", "error", err)
 		}
 		return
-	}
-	for _, c := range plan.Changes {
-		if outcome(c) == string(reconcile.Skipped) {
-			p.log.Warn("skipped", "kind", c.Kind, "name", c.Name, "action", string(c.Action), "why", c.Error)
-		}
 	}
 	for _, note := range plan.Notes {
 		p.log.Warn(note)

@@ -46,7 +46,7 @@ func (w *watchedSite) reload() (*spec.Site, error) {
 // and the files that it names, every link on the way to them, the folders of
 // all these, which see a rename or a swapped link, and site.d.
 func (w *watchedSite) paths() []string {
-	files := []string{w.path, filepath.Join(filepath.Dir(w.path), "site.d")}
+	files := []string{w.path, w.fragments()}
 	if w.last != nil {
 		files = append(files, w.last.Files...)
 		if s := w.last.Standby; s != nil && s.Primary.PasswordFrom.File != "" {
@@ -62,6 +62,20 @@ func (w *watchedSite) paths() []string {
 	slices.Sort(paths)
 	return slices.Compact(paths)
 }
+
+// concerns is true of a path whose change may change the site. In the folders
+// of paths there are files of others.
+func (w *watchedSite) concerns(path string) bool {
+	dir, name := filepath.Split(path)
+	if ext := filepath.Ext(name); (ext == ".yaml" || ext == ".yml") && !strings.HasPrefix(name, ".") &&
+		slices.Contains(linksTo(w.fragments()), filepath.Clean(dir)) {
+		return true
+	}
+	return slices.Contains(w.paths(), path)
+}
+
+// fragments is the folder of more restores.
+func (w *watchedSite) fragments() string { return filepath.Join(filepath.Dir(w.path), "site.d") }
 
 // mostLinks is where the kernel gives up as well (path_resolution(7)).
 const mostLinks = 40

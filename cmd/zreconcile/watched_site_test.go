@@ -54,6 +54,32 @@ func TestWatchedPaths(t *testing.T) {
 	}
 }
 
+// Others may work in the folders that are watched.
+func TestConcerns(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+	if err := os.Mkdir(in("more"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("more", in("site.d")); err != nil {
+		t.Fatal(err)
+	}
+	w := &watchedSite{path: in("site.yaml")}
+	for path, want := range map[string]bool{
+		in("site.yaml"): true, in("site.d"): true, dir: true, in("more"): true,
+		in("site.d", "a.yaml"): true, in("more", "b.yml"): true, // by the link or by where it leads
+		in("site.yaml~"): false, in(".site.yaml.swp"): false, in("other.yaml"): false, in("a.log"): false,
+		in("site.d", ".a.yaml"): false, in("site.d", "a.yaml.new"): false, in("site.d", "below", "a.yaml"): false,
+	} {
+		if got := w.concerns(path); got != want {
+			t.Errorf("%s: concerns us: %v", path, got)
+		}
+	}
+}
+
 // A file that stays broken is reported once, and what was watched stays so.
 func TestBrokenFileIsReportedOnce(t *testing.T) {
 	var log bytes.Buffer
