@@ -2,8 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 
+	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/spec"
 )
 
@@ -48,12 +51,19 @@ func (in *view) givesUpPort(c Clone, port int) bool {
 	return r.Port != port
 }
 
-// vacatePort stops the clones that give up a restore's port. What else becomes
-// of them is a change of their own, before or after.
+// vacatePort stops the clones that give up a restore's port and have not done so
+// yet. What else becomes of them is a change of their own, before or after.
 func (h *Host) vacatePort(ctx context.Context, in *view, r spec.Restore) error {
 	for _, c := range in.portHolders(r) {
 		if !in.givesUpPort(c, r.Port) {
 			continue
+		}
+		now, err := (&postgres.Cluster{DataDir: c.DataDir}).Process()
+		if errors.Is(err, os.ErrNotExist) || err == nil && (!now.Running || now.Port != r.Port) {
+			continue
+		}
+		if err != nil {
+			return err
 		}
 		if err := h.stopClone(ctx, in, c); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -177,13 +178,17 @@ func (in *view) restoreAttrs(r spec.Restore, c Clone) []Attr {
 		attrs = append(attrs, Attr{Name: "left", Before: c.Marks[markLeftAt]})
 	}
 	if digest, since := in.expiry(r); digest != "" {
-		attrs = append(attrs, Attr{Name: "expired", Before: since, After: FormatTime(in.renewed(r, c))})
+		attrs = append(attrs, Attr{Name: "expired", Before: since, After: expiryText(in.renewed(r, c))})
 	}
 	wanted, err := in.cloneFiles(r, c)
 	if err != nil {
 		return append(attrs, Attr{Name: managedFile, After: err.Error()})
 	}
-	attrs = append(attrs, cloneConfAttrs(c, wanted)...)
+	for _, a := range cloneConfAttrs(c, wanted) {
+		if !slices.Contains(attrs, a) { // the port is a mark and a setting
+			attrs = append(attrs, a)
+		}
+	}
 	if r.Action == "promote" && !c.Promoted && c.Process.Running {
 		attrs = append(attrs, Attr{Name: "promoted", Before: "no", After: "yes"})
 	}

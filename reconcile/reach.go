@@ -94,6 +94,27 @@ func (r reach) timelines(stop wal.Timeline) string {
 	return list
 }
 
+// start is where to read on from the LSN that a base is consistent at. Where
+// that is the first byte of a segment, the one before tells whether the segment
+// is missing or has not begun: reading starts with the last record in it.
+func (r reach) start(ctx context.Context, consistent wal.LSN) (wal.LSN, error) {
+	if consistent%wal.LSN(r.size) != 0 {
+		return consistent, nil
+	}
+	last, err := wal.LastRecordBefore(ctx, r.source, r.size, r.systemID, r.path, consistent, 0)
+	return last.Start, err
+}
+
+// xactAfter finds the first commit or abort later than t that a base does not
+// hold: see wal.FirstXactAfter.
+func (r reach) xactAfter(ctx context.Context, base Snapshot, t time.Time) (record wal.Record, found bool, last, lastXact wal.Record, err error) {
+	from, err := r.start(ctx, base.Consistent)
+	if err != nil {
+		return record, false, last, lastXact, err
+	}
+	return wal.FirstXactAfter(ctx, r.source, r.size, r.systemID, r.path, from, t)
+}
+
 // scan calls each for every record from a boundary on until it says stop. It
 // returns the last record read; ended is true where the WAL itself ended.
 func (r reach) scan(ctx context.Context, from wal.LSN, each func(wal.Record) (stop bool)) (last wal.Record, ended bool, err error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"path"
-	"strconv"
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -30,12 +29,10 @@ func refuse(mend, format string, args ...any) error {
 func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
 	resolution, err := h.locate(ctx, in, r.Target)
 	var no *refusal
-	var gap *wal.GapError
-	var damaged *wal.DamagedError
 	switch {
 	case errors.As(err, &no):
 		return Resolution{Refused: no.why, Mend: no.mend}, nil
-	case errors.As(err, &gap), errors.As(err, &damaged):
+	case isHole(err):
 		return Resolution{Refused: "the WAL on the way to the target is not whole: " + err.Error(), Mend: nearest(in, r.Target.Time)}, nil
 	case err != nil:
 		return Resolution{}, err
@@ -93,7 +90,7 @@ func locateSnapshot(in *view, bases []Snapshot, name string) (Resolution, error)
 // locateLatest stops after the last complete record received.
 func locateLatest(ctx context.Context, r reach, bases []Snapshot) (Resolution, error) {
 	base := bases[len(bases)-1]
-	_, _, last, lastXact, err := wal.FirstXactAfter(ctx, r.source, r.size, r.systemID, r.path, base.Consistent, time.Unix(math.MaxInt32*100, 0))
+	_, _, last, lastXact, err := r.xactAfter(ctx, base, time.Unix(math.MaxInt32*100, 0))
 	if err != nil {
 		return Resolution{}, err
 	}
@@ -137,9 +134,12 @@ func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapsh
 	}
 	base := bases[n-1]
 	find := func() (wal.Record, bool, wal.Record, wal.Record, error) {
-		return wal.FirstXactAfter(ctx, r.source, r.size, r.systemID, r.path, base.Consistent, t)
+		return r.xactAfter(ctx, base, t)
 	}
 	record, found, last, lastXact, err := find()
+	if isHole(err) {
+		return Resolution{}, refuse(aroundHole(bases[n:], reachedAt(base, last.End, lastXact)), "the WAL on the way to the target is not whole: %v", err)
+	}
 	if err != nil {
 		return Resolution{}, err
 	}
@@ -160,6 +160,21 @@ func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapsh
 		end = record.End
 	}
 	return Resolution{Base: base, Stop: afterXact(r, base, lastXact), Reached: reachedAt(base, base.Consistent, lastXact), End: end}, nil
+}
+
+// aroundHole names the nearest moments on either side of missing WAL: the last
+// one in front of it, and the first one that a later snapshot serves.
+func aroundHole(later []Snapshot, before Moment) string {
+	mend := "the nearest moment before that can be had is "
+	if before.Time != nil {
+		mend += before.Time.String()
+	} else {
+		mend += before.LSN.String()
+	}
+	if len(later) > 0 {
+		mend += ", and the nearest after it " + FormatTime(later[0].EarliestAt) + ", of snapshot " + later[0].Name
+	}
+	return mend
 }
 
 // afterXact stops behind the last transaction that is wanted, rather than
@@ -229,78 +244,6 @@ func (h *Host) awaitReceived(ctx context.Context, in *view, lsn wal.LSN, mend st
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-}
-
-// locateRecord finds the record that an LSN, a transaction or a restore point
-// names, and the newest base that is consistent before it.
-func locateRecord(ctx context.Context, r reach, bases []Snapshot, t spec.Target) (Resolution, error) {
-	match, what, err := matcher(t)
-	if err != nil {
-		return Resolution{}, err
-	}
-	from := bases[0]
-	if lsn, err := wal.ParseLSN(t.LSN); err == nil {
-		if lsn < from.Consistent {
-			return Resolution{}, refuse(fmt.Sprintf("the earliest LSN is %s, of snapshot %s", from.Consistent, from.Name), "%s is before what any snapshot serves", what)
-		}
-		for _, s := range bases {
-			if s.Consistent <= lsn {
-				from = s
-			}
-		}
-	}
-	var found, lastXact wal.Record
-	hit := false
-	last, _, err := r.scan(ctx, from.Consistent, func(rec wal.Record) bool {
-		if match(rec) {
-			found, hit = rec, true
-			return true
-		}
-		if rec.IsXact() {
-			lastXact = rec
-		}
-		return false
-	})
-	if err != nil {
-		return Resolution{}, err
-	}
-	if !hit {
-		return Resolution{}, refuse(fmt.Sprintf("WAL is here from %s, of snapshot %s, to %s", from.Consistent, from.Name, last.End),
-			"%s is not in the WAL that can be had", what)
-	}
-	base := from
-	for _, s := range bases {
-		if s.Consistent <= found.Start {
-			base = s
-		}
-	}
-	inclusive := t.Stop != "before"
-	if inclusive && found.IsXact() {
-		lastXact = found
-	}
-	stop, end := StopPoint{LSN: found.Start, Inclusive: inclusive, Timeline: r.path.TimelineAt(found.Start)}, found.Start
-	switch {
-	case inclusive:
-		end = found.End
-	case t.XID != "" && lastXact.Start >= base.Consistent:
-		stop, end = afterXact(r, base, lastXact), lastXact.End
-	}
-	return Resolution{Base: base, Stop: stop, Reached: reachedAt(base, end, lastXact), End: found.End}, nil
-}
-
-// matcher recognizes the record that a target names.
-func matcher(t spec.Target) (match func(wal.Record) bool, what string, err error) {
-	switch {
-	case t.LSN != "":
-		lsn, err := wal.ParseLSN(t.LSN)
-		return func(r wal.Record) bool { return r.Start >= lsn }, "LSN " + t.LSN, err
-	case t.XID != "":
-		xid, err := strconv.ParseUint(t.XID, 10, 64)
-		return func(r wal.Record) bool {
-			return r.IsXact() && (r.XID == uint32(xid) || r.TwoPhaseXID == uint32(xid))
-		}, "the end of transaction " + t.XID, err
-	}
-	return func(r wal.Record) bool { return r.Kind == wal.RestorePoint && r.Name == t.RestorePoint }, "restore point " + t.RestorePoint, nil
 }
 
 // nearest names the moments around a time that snapshots alone can serve.

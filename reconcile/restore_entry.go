@@ -103,6 +103,13 @@ func expiresAt(c Clone, r spec.Restore) time.Time {
 	return made.Add(r.ExpiresAfter)
 }
 
+func expiryText(at time.Time) string {
+	if at.IsZero() {
+		return "never"
+	}
+	return FormatTime(at)
+}
+
 // expired is true of a clone whose time is up, unless its entry changed since:
 // that begins its time anew.
 func (in *view) expired(c Clone, r spec.Restore) bool {
