@@ -39,6 +39,8 @@ type Status struct {
 	LastFailedAt    *time.Time
 
 	PendingRestart   []string // settings that wait for a restart, sorted
+	BootstrapRole    string   // the superuser that initdb made
+	FilesLoad        bool     // the configuration files, as they are now, hold nothing that it can't load; false where the role may not ask
 	StartedAt        time.Time
 	ConfLoadedAt     time.Time
 	ServerVersionNum int               // 150013
@@ -48,8 +50,8 @@ type Status struct {
 // Connected tells whether WAL comes in from the primary.
 func (s Status) Connected() bool { return s.ReceiverState == "streaming" }
 
-// Status asks the server, in one session with one query, and a second one when
-// settings are named.
+// Status asks the server, in one session, with another query when settings are
+// named.
 func (c *Cluster) Status(ctx context.Context, settings ...string) (Status, error) {
 	ctx, cancel := deadline(ctx)
 	defer cancel()
@@ -59,6 +61,10 @@ func (c *Cluster) Status(ctx context.Context, settings ...string) (Status, error
 	}
 	defer closing(conn)
 	status, err := readStatus(ctx, conn)
+	if err == nil {
+		status.FilesLoad = filesLoad(ctx, conn)
+		status.BootstrapRole, err = BootstrapRole(ctx, conn)
+	}
 	if err == nil && len(settings) > 0 {
 		status.Settings, err = readSettings(ctx, conn, settings)
 	}
@@ -173,6 +179,15 @@ func readSettings(ctx context.Context, conn *pgx.Conn, names []string) (map[stri
 		return nil
 	})
 	return values, err
+}
+
+// filesLoad lets the server read its configuration files as if to reload them
+// (system view pg_file_settings). A setting that waits for a restart counts as
+// one that can't be loaded.
+func filesLoad(ctx context.Context, conn *pgx.Conn) bool {
+	var load bool
+	err := conn.QueryRow(ctx, "select not exists (select from pg_file_settings where error is not null)").Scan(&load)
+	return err == nil && load
 }
 
 // BootstrapRole is the name of the superuser that initdb made, which is not

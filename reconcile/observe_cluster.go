@@ -46,9 +46,11 @@ func (h *Host) observeCluster(ctx context.Context, in *view) {
 	} else {
 		c.UnitDiffers = !installed
 	}
-	h.observeRejected(ctx, in)
 	if c.Process.Running {
 		h.observeStatus(ctx, in, cluster)
+	}
+	if c.Status == nil || !c.Status.FilesLoad {
+		h.observeRejected(ctx, in)
 	}
 }
 
@@ -71,22 +73,8 @@ func (h *Host) observeStatus(ctx context.Context, in *view, cluster *postgres.Cl
 		c.LostWAL = cluster.LostWAL(status.StartedAt)
 	}
 	if in.site.Standby.AdminRole == "" {
-		c.Bootstrap = h.bootstrapRole(ctx, cluster)
+		c.Bootstrap = status.BootstrapRole
 	}
-}
-
-// bootstrapRole asks for the name of the superuser with OID 10; "" is unknown.
-func (h *Host) bootstrapRole(ctx context.Context, cluster *postgres.Cluster) string {
-	conn, err := cluster.Connect(ctx)
-	if err != nil {
-		return ""
-	}
-	defer conn.Close(ctx)
-	role, err := postgres.BootstrapRole(ctx, conn)
-	if err != nil {
-		return ""
-	}
-	return role
 }
 
 // newestMTime is when a configuration file was last changed.
