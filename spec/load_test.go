@@ -95,7 +95,7 @@ func TestLoadChecksAcrossFiles(t *testing.T) {
 
 func TestLoadOfNoFile(t *testing.T) {
 	_, _, err := Load(filepath.Join(t.TempDir(), "site.yaml"))
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "zreconcile init") {
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "-f") {
 		t.Errorf("error %v", err)
 	}
 	if _, _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "folder") {
