@@ -44,7 +44,7 @@ func diffRestore(in *view) []Change {
 // newRestore is the change that makes one, or what forbids it.
 func (in *view) newRestore(r spec.Restore, c Change) Change {
 	resolved := in.state.Resolved[r.Name]
-	if resolved.Refused != "" {
+	if resolved.refused() {
 		return c.block("refused: "+resolved.Refused, resolved.Mend)
 	}
 	if why, mend := in.restoreBlock(r); why != "" {
@@ -56,7 +56,9 @@ func (in *view) newRestore(r spec.Restore, c Change) Change {
 		}
 	}
 	c.Attrs = append(c.Attrs, Attr{Name: "target", After: targetText(r.Target)}, Attr{Name: "dataset", After: r.Dataset})
-	if resolved.Base.Name != "" {
+	if resolved.Holder.Name != "" {
+		c.Attrs = append(c.Attrs, Attr{Name: "wal", Before: resolved.Hole.Name(in.segmentSize()) + " is missing", After: "from the snapshot " + resolved.Holder.Name})
+	} else if resolved.Base.Name != "" {
 		c.Attrs = append(c.Attrs, Attr{Name: "snapshot", After: resolved.Base.Name})
 	} else {
 		c.Attrs = append(c.Attrs, Attr{Name: "snapshot", After: "(the one that this apply takes)"})
@@ -233,7 +235,7 @@ func applyRestore(ctx context.Context, h *Host, in *view, change Change) error {
 	clone, exists := in.cloneOf(r)
 	switch change.Action {
 	case Create, Replace:
-		resolved, err := h.resolve(ctx, in, r)
+		resolved, err := h.resolveFilled(ctx, in, r)
 		if err != nil {
 			return err
 		}

@@ -13,10 +13,15 @@ import (
 	"github.com/zreconcile/zreconcile/spec"
 )
 
-// refusal is why a restore can't be had, and what can.
-type refusal struct{ why, mend string }
+// refusal is why a restore can't be had, and what can; hole is the missing or
+// damaged WAL that it is for, if any.
+type refusal struct {
+	why, mend string
+	hole      error
+}
 
 func (r *refusal) Error() string { return r.why }
+func (r *refusal) Unwrap() error { return r.hole }
 
 func refuse(mend, format string, args ...any) error {
 	return &refusal{why: fmt.Sprintf(format, args...), mend: mend}
@@ -31,11 +36,16 @@ func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolutio
 	var no *refusal
 	switch {
 	case errors.As(err, &no):
-		return Resolution{Refused: no.why, Mend: no.mend}, nil
+		resolution = Resolution{Refused: no.why, Mend: no.mend}
 	case isHole(err):
-		return Resolution{Refused: "the WAL on the way to the target is not whole: " + err.Error(), Mend: nearest(in, r.Target.Time)}, nil
+		resolution = Resolution{Refused: "the WAL on the way to the target is not whole: " + err.Error(), Mend: nearest(in, r.Target.Time)}
 	case err != nil:
 		return Resolution{}, err
+	}
+	var gap *wal.GapError
+	if errors.As(err, &gap) {
+		resolution.Hole = gap.Segment
+		resolution.Holder = holder(in, gap.Segment)
 	}
 	return resolution, nil
 }
@@ -138,7 +148,8 @@ func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapsh
 	}
 	record, found, last, lastXact, err := find()
 	if isHole(err) {
-		return Resolution{}, refuse(aroundHole(bases[n:], reachedAt(base, last.End, lastXact)), "the WAL on the way to the target is not whole: %v", err)
+		return Resolution{}, &refusal{why: "the WAL on the way to the target is not whole: " + err.Error(),
+			mend: aroundHole(bases[n:], reachedAt(base, last.End, lastXact)), hole: err}
 	}
 	if err != nil {
 		return Resolution{}, err

@@ -138,7 +138,7 @@ func lookBack(ctx context.Context, r reach, bases []Snapshot, match func(wal.Rec
 	if hole != nil {
 		mend += ", but not all of it: " + hole.Error()
 	}
-	return nil, refuse(mend, "%s is not in the WAL that can be had", what)
+	return nil, &refusal{why: what + " is not in the WAL that can be had", mend: mend, hole: hole}
 }
 
 // isHole is true of WAL that is absent or damaged, not of WAL that could not be

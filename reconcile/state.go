@@ -183,8 +183,10 @@ type Clone struct {
 // Resolution is what a restore of the spec comes to: a base and a place to
 // stop at, or the reason why it is refused.
 type Resolution struct {
-	Refused string // why not; "" is possible
-	Mend    string // what can be had instead
+	Refused string      // why not; "" is possible
+	Mend    string      // what can be had instead
+	Hole    wal.Segment // of a refusal for missing WAL: what is missing ...
+	Holder  Snapshot    // ... and the snapshot that has it, from which apply gets it; unnamed is none
 	Base    Snapshot
 	Stop    StopPoint
 	End     wal.LSN // WAL is needed up to here
