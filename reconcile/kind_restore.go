@@ -43,9 +43,12 @@ func diffRestore(in *view) []Change {
 
 // newRestore is the change that makes one, or what forbids it.
 func (in *view) newRestore(r spec.Restore, c Change) Change {
-	resolved := in.state.Resolved[r.Name]
+	resolved, known := in.state.Resolved[r.Name]
 	if resolved.refused() {
 		return c.block("refused: "+resolved.Refused, resolved.Mend)
+	}
+	if absent := in.state.Absent; !known && absent != nil && len(absent.Importable) == 0 && !firstSnapshot(in, r) {
+		return c.block("refused: no snapshot is there, and none that is taken from now on reaches back to its target", "declare it after the first snapshot, with a target that is later")
 	}
 	if why, mend := in.restoreBlock(r); why != "" {
 		return c.block(why, mend)

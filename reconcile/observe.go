@@ -16,6 +16,11 @@ import (
 // Observe reads what is, and changes nothing. An error means that nothing can
 // be decided; what is only partly unknown is in State.Failures.
 func (h *Host) Observe(ctx context.Context, site *spec.Site, now time.Time) (State, error) {
+	return h.observe(ctx, site, now, true)
+}
+
+// observe asks the primary only for a plan: a status is about this host.
+func (h *Host) observe(ctx context.Context, site *spec.Site, now time.Time, planning bool) (State, error) {
 	state := State{At: now, Resolved: map[string]Resolution{}, Ports: map[int]string{}, Occupied: map[string][]string{}}
 	if err := h.observePool(ctx, site, &state); err != nil {
 		return state, err
@@ -26,7 +31,7 @@ func (h *Host) Observe(ctx context.Context, site *spec.Site, now time.Time) (Sta
 		return state, nil
 	}
 	h.observePaths(in)
-	h.observeServer(ctx, in)
+	h.observeServer(ctx, in, planning)
 	h.observeCluster(ctx, in)
 	h.observeArchive(in)
 	h.observeClones(ctx, in)
@@ -141,7 +146,7 @@ func (h *Host) observePaths(in *view) {
 
 // observeServer finds the programs: those of the cluster that is there, of the
 // primary, or what the file names.
-func (h *Host) observeServer(ctx context.Context, in *view) {
+func (h *Host) observeServer(ctx context.Context, in *view, planning bool) {
 	s := in.site.Standby
 	user, err := postgres.LookupOSUser(s.OSUser)
 	if err != nil {
@@ -154,7 +159,10 @@ func (h *Host) observeServer(ctx context.Context, in *view) {
 		in.state.failCluster(err)
 		return
 	}
-	if h.observePrimary(ctx, in); in.state.failed(kindBasebackup) {
+	if planning {
+		h.observePrimary(ctx, in)
+	}
+	if in.state.failed(kindBasebackup) {
 		return
 	}
 	wanted := 0

@@ -15,7 +15,7 @@ import (
 // Status observes the host and reports it. What could not be observed is in
 // Failures.
 func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Status, error) {
-	state, err := h.Observe(ctx, site, now)
+	state, err := h.observe(ctx, site, now, false)
 	if err != nil {
 		return Status{}, err
 	}
@@ -131,6 +131,9 @@ func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
 			continue
 		}
 		snap.Latest = latestFrom(ctx, r, ranges, *snap)
+		if i == len(s.Snapshots)-1 {
+			snap.Latest = quietUntil(in.state.Cluster.Status, *snap.Latest)
+		}
 	}
 	s.Windows = windows(s.Snapshots)
 }
@@ -154,6 +157,18 @@ func latestFrom(ctx context.Context, r reach, ranges walRanges, snap SnapshotSta
 		}
 		return false
 	})
+	return &latest
+}
+
+// quietUntil moves the latest moment on to the primary's last message: where
+// the standby has replayed all that it tells of, nothing happened in between.
+func quietUntil(status *postgres.Status, latest Moment) *Moment {
+	if status == nil || !status.Connected() || status.PrimaryTime == nil || latest.LSN < status.ReceiverLatestEnd {
+		return &latest
+	}
+	if latest.Time == nil || status.PrimaryTime.After(latest.Time.Time) {
+		latest.Time = timePtr(*status.PrimaryTime)
+	}
 	return &latest
 }
 
