@@ -13,6 +13,7 @@ import (
 func (s *site) switchSegment(t testing.TB) string {
 	t.Helper()
 	name := s.onPrimary(t, "SELECT pg_walfile_name(pg_switch_wal())")
+	must(t, s.Primary.Exec("SELECT pg_create_restore_point('a record in the next')"))
 	s.caughtUp(t)
 	return name
 }
