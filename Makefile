@@ -33,7 +33,8 @@ $(GOLANGCI):
 
 bench: ## the ratios that the contract promises
 	./e2e/setup.sh
-	go test ./... -p 1 -run '^$$' -bench . -benchmem -timeout 60m
+	go test ./e2e -run '^$$' -bench . -benchtime 3x -timeout 60m
+	go test $$(go list ./... | grep -v /e2e) -p 1 -run '^$$' -bench . -benchmem
 
 demo: build ## the main job, from a bare machine to a table that was dropped (root)
 	./examples/demo/demo.sh up
