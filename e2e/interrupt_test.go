@@ -8,19 +8,20 @@ import (
 	"github.com/zreconcile/zreconcile/e2e/primary"
 )
 
-// slowBackup starts an apply whose base backup takes a while, and waits until
-// that has begun: something besides the final name stands in the dataset.
-func slowBackup(t *testing.T, s *site) *background {
+// slowBackup starts an apply or a watch whose base backup takes a while, and
+// waits until that has begun: something besides the final name stands in the
+// dataset.
+func slowBackup(t *testing.T, s *site, command string) *background {
 	t.Helper()
 	s.MaxRate = "4M"
 	s.write(t)
-	apply := s.start(t, "apply")
+	apply := s.start(t, command)
 	eventually(t, "the base backup to begin", func() bool {
 		begun, _ := filepath.Glob(filepath.Join(s.DataMount, "*", "base"))
 		return len(begun) > 0 || apply.over()
 	})
 	if apply.over() {
-		t.Fatal("the apply ended before its base backup was seen")
+		t.Fatal(command + " ended before its base backup was seen")
 	}
 	if _, err := os.Stat(s.DataDir()); err == nil {
 		t.Error("an unfinished base backup stands under the final name")
@@ -31,7 +32,7 @@ func slowBackup(t *testing.T, s *site) *background {
 // One run at a time: the second one says so, and takes nothing from the first.
 func TestLock(t *testing.T) {
 	s := newSite(t, sharedPrimary(t, primary.Plain))
-	first := slowBackup(t, s)
+	first := slowBackup(t, s, "apply")
 	s.run(t, "apply", "--lock-timeout", "0s").exits(t, exitLocked).says(t, "lock")
 	if first.over() {
 		t.Error("the first run was over: the second had nothing to wait for")
@@ -46,7 +47,7 @@ func TestLock(t *testing.T) {
 // copy again.
 func TestKilledApplyIsRunAgain(t *testing.T) {
 	s := newSite(t, sharedPrimary(t, primary.Plain))
-	first := slowBackup(t, s)
+	first := slowBackup(t, s, "apply")
 	must(t, first.cmd.Process.Kill())
 	<-first.ended
 	eventually(t, "the end of the copy's programs", func() bool { return len(s.programs(t)) == 0 })

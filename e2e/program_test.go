@@ -90,9 +90,18 @@ type background struct {
 // start starts a command on this site; what still runs after the test is killed.
 func (s *site) start(t testing.TB, command string, args ...string) *background {
 	t.Helper()
+	return s.startWith(t, nil, command, args...)
+}
+
+// startWith is start with a file for stdout; nil leaves it to the output.
+func (s *site) startWith(t testing.TB, stdout *os.File, command string, args ...string) *background {
+	t.Helper()
 	b := &background{ended: make(chan struct{})}
 	b.cmd = prepared(context.Background(), append([]string{command, "-f", s.File()}, args...)...)
 	b.cmd.Stdout, b.cmd.Stderr = &b.output, &b.output
+	if stdout != nil {
+		b.cmd.Stdout = stdout
+	}
 	b.cmd.WaitDelay = 10 * time.Second
 	must(t, b.cmd.Start())
 	go func() {

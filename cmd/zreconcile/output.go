@@ -39,6 +39,14 @@ func (p *program) fail(err error, blank func(message string) any) error {
 	return errors.Join(err, writeJSON(p.stdout, result))
 }
 
+// asUser adds to an error what an ordinary user may have to do about it.
+func (p *program) asUser(err error) error {
+	if p.euid == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (this is an ordinary user, who may not be let at ZFS and the data directory: run it with sudo)", err)
+}
+
 // needRoot refuses to begin what only root can end.
 func (p *program) needRoot(command string) error {
 	if p.euid == 0 {

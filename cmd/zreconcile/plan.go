@@ -62,7 +62,7 @@ func runPlan(ctx context.Context, p *program, o planOptions) error {
 	}
 	plan, err := p.newHost().Plan(ctx, site, now, only)
 	if err != nil {
-		return p.fail(err, blankPlan(site.Name))
+		return p.fail(p.asUser(err), blankPlan(site.Name))
 	}
 	if err := p.writePlan(site, plan, showPlan); err != nil {
 		return err

@@ -18,6 +18,14 @@ const mostShown = 10
 // login is who a person connects as; the connection strings of a status leave it open.
 type login struct{ role, database string }
 
+// of is the login as the role that the status found, where it found one.
+func (l login) of(role string) login {
+	if role != "" {
+		l.role = role
+	}
+	return l
+}
+
 // showStatus shows a host on one screen: can I rely on it, how far back can I
 // go, and how do I reach what was restored.
 func showStatus(v view, s reconcile.Status, as login) {
@@ -66,7 +74,7 @@ func showStandby(v view, s reconcile.StandbyStatus, as login) {
 		v.printf("  %s\n", v.bad("archiving fails at "+printable(s.ArchiverFailing)))
 	}
 	if s.Running && s.Connect != "" {
-		v.printf("  connect    %s\n", psql(s.Connect, as))
+		v.printf("  connect    %s\n", psql(s.Connect, as.of(s.Role)))
 	}
 }
 
@@ -223,7 +231,7 @@ func showRestores(v view, restores []reconcile.RestoreStatus, as login) {
 			v.printf("    expires    %s%s\n", v.moment(r.ExpiresAt.Time), away(r.ExpiresAt.Sub(v.now)))
 		}
 		if r.Connect != "" {
-			v.printf("    connect    %s\n", psql(r.Connect, as))
+			v.printf("    connect    %s\n", psql(r.Connect, as.of(r.Role)))
 		}
 	}
 }

@@ -34,7 +34,7 @@ func runStatus(ctx context.Context, p *program) error {
 	now := p.clock()
 	status, err := p.newHost().Status(ctx, site, now)
 	if err != nil {
-		return p.fail(err, blankStatus(site.Name))
+		return p.fail(p.asUser(err), blankStatus(site.Name))
 	}
 	if p.json() {
 		if err := writeJSON(p.stdout, status); err != nil {
