@@ -113,7 +113,7 @@ func (s *site) harmless(t *testing.T, name string) {
 		"SHOW shared_preload_libraries": "", "SHOW promote_trigger_file": "", "SHOW shared_buffers": "16MB", "SHOW hot_standby": "on",
 		"SHOW listen_addresses": "localhost", "SHOW data_directory": s.cloneDir(t, name),
 		"SELECT count(*)::text FROM pg_settings WHERE name ~ '^recovery_target(_time|_xid|_name)?$' AND setting <> ''": "0",
-		"SELECT count(*)::text FROM pg_ls_dir('pg_replslot')":                                                            "0",
+		"SELECT count(*)::text FROM pg_ls_dir('pg_replslot')":                                                          "0",
 	} {
 		if got := s.on(t, name, query); got != want {
 			t.Errorf("%s: %q, want %q", query, got, want)

@@ -109,6 +109,23 @@ func TestRestoreWAL(t *testing.T) {
 		must(t, os.Remove(s.inLive(second)))
 		whole(t)
 	})
+	t.Run("the base's own segment is damaged in the archive", func(t *testing.T) {
+		own := s.onPrimary(t, "SELECT pg_walfile_name('"+s.status(t).Snapshots[0].RedoLSN+"'::pg_lsn + 1)")
+		content, err := os.ReadFile(s.inArchive(own))
+		must(t, err)
+		for i := 100; i < 4000; i++ {
+			content[i] ^= 0x55
+		}
+		must(t, os.WriteFile(s.inArchive(own), content, 0o600))
+		must(t, os.RemoveAll(s.inLive(own)))
+		s.declare(t, entry{Name: "r", Target: "snapshot: " + s.snapshotNames(t)[0], Port: s.RestorePort})
+		s.refuses(t, "r", own, "damaged", "move")
+		must(t, os.Remove(s.inArchive(own))) // the snapshot holds it itself
+		s.apply(t).exits(t, exitDone)
+		s.on(t, "r", "SHOW port")
+		s.declare(t)
+		s.apply(t).exits(t, exitDone)
+	})
 	t.Run("a later snapshot holds what both lost", func(t *testing.T) {
 		must(t, os.WriteFile(s.inLive(second), liveCopy, 0o600))
 		command(t, "chown", "postgres:postgres", s.inLive(second))

@@ -80,9 +80,8 @@ func (r reach) timelineOf(ctx context.Context, record wal.Record) wal.Timeline {
 		if step.Timeline < own || step.From >= segment.End(r.size) {
 			continue
 		}
-		f, _, err := r.source.Open(ctx, segment, r.size)
-		if err == nil {
-			f.Close()
+		if f, _, err := r.source.Open(ctx, segment, r.size); err == nil {
+			_ = f.Close() // it was only looked for
 			return step.Timeline
 		}
 	}

@@ -33,6 +33,9 @@ func refuse(mend, format string, args ...any) error {
 // reason; an error means that it could not be found out.
 func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
 	resolution, err := h.locate(ctx, in, r.Target)
+	if err == nil {
+		err = baseIsSound(ctx, in, resolution.Base)
+	}
 	var no *refusal
 	switch {
 	case errors.As(err, &no):
@@ -68,6 +71,26 @@ func (h *Host) locate(ctx context.Context, in *view, t spec.Target) (Resolution,
 		return h.locateTime(ctx, in, reach, bases, t.Time)
 	}
 	return locateRecord(ctx, reach, bases, t)
+}
+
+// baseIsSound reads what a base replays up to where it is consistent. Its own
+// pg_wal holds that as well and makes up for what the archive lacks, but not for
+// a damaged copy in the archive, at which its server stops.
+func baseIsSound(ctx context.Context, in *view, base Snapshot) error {
+	r, err := reachOf(in)
+	if err != nil {
+		return err
+	}
+	_, _, err = r.scan(ctx, base.Redo, func(record wal.Record) bool { return record.Start >= base.Consistent })
+	var damaged *wal.DamagedError
+	var gap *wal.GapError
+	switch {
+	case errors.As(err, &damaged):
+		return refuse("move "+damaged.Origin+" away: the snapshot holds that segment itself", "the WAL that the snapshot %s begins with is not whole: %v", base.Name, err)
+	case errors.As(err, &gap):
+		return nil
+	}
+	return err
 }
 
 // usable are the snapshots that recovery can start from, oldest first: those
@@ -129,15 +152,21 @@ func reachedAt(base Snapshot, end wal.LSN, lastXact wal.Record) Moment {
 	return Moment{LSN: max(end, lastXact.End), Time: timePtr(lastXact.Time)}
 }
 
-// locateTime stops before the first commit or abort later than the time. The
-// base is the newest snapshot before the first one that holds something later:
-// where the primary's clock was set back, a yet newer one may look as if it
-// held nothing later, and does (pitfall 11).
-func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapshot, t time.Time) (Resolution, error) {
+// servingTime is how many of the oldest snapshots can serve a time: those before
+// the first one that holds something later. Where the primary's clock was set
+// back, a newer one may look as if it held nothing later, and does (pitfall 11).
+func servingTime(bases []Snapshot, t time.Time) int {
 	n := 0
 	for n < len(bases) && !bases[n].EarliestAt.After(t) {
 		n++
 	}
+	return n
+}
+
+// locateTime stops before the first commit or abort later than the time; the
+// base is the newest that can serve it.
+func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapshot, t time.Time) (Resolution, error) {
+	n := servingTime(bases, t)
 	if n == 0 {
 		return Resolution{}, refuse("the earliest moment is "+FormatTime(bases[0].EarliestAt)+", of snapshot "+bases[0].Name,
 			"%s is before what any snapshot serves", FormatTime(t))

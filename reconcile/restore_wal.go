@@ -17,11 +17,11 @@ import (
 func (r Resolution) refused() bool { return r.Refused != "" && r.Holder.Name == "" }
 
 // holder is a snapshot whose pg_wal has a segment, by its stamps: a standby
-// keeps its WAL from its redo LSN on.
+// keeps its WAL from the segment of its redo LSN on.
 func holder(in *view, segment wal.Segment) Snapshot {
 	size := in.segmentSize()
 	for _, s := range ours(in.site, in.state) {
-		if s.Redo != 0 && s.Redo <= segment.Start(size) && s.Replayed >= segment.End(size) {
+		if s.Redo != 0 && s.Redo < segment.End(size) && s.Replayed >= segment.End(size) {
 			return s
 		}
 	}
