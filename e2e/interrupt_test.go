@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/zreconcile/zreconcile/e2e/primary"
@@ -13,9 +14,15 @@ import (
 // dataset.
 func slowBackup(t *testing.T, s *site, command string) *background {
 	t.Helper()
+	return slowBackupTo(t, s, nil, command)
+}
+
+// slowBackupTo is slowBackup with a file for stdout.
+func slowBackupTo(t *testing.T, s *site, stdout *os.File, command string, args ...string) *background {
+	t.Helper()
 	s.MaxRate = "4M"
 	s.write(t)
-	apply := s.start(t, command)
+	apply := s.startWith(t, stdout, command, args...)
 	eventually(t, "the base backup to begin", func() bool {
 		begun, _ := filepath.Glob(filepath.Join(s.DataMount, "*", "base"))
 		return len(begun) > 0 || apply.over()
@@ -62,5 +69,41 @@ func TestKilledApplyIsRunAgain(t *testing.T) {
 		if path != s.DataDir() && path != filepath.Join(s.DataMount, "ts") {
 			t.Errorf("%s is left over", path)
 		}
+	}
+}
+
+// Interrupted on the way, an apply still says on stdout what became of each
+// change, and snapshots are called by their real names.
+func TestInterruptedApplyTellsWhatItDid(t *testing.T) {
+	s := newSite(t, sharedPrimary(t, primary.Plain))
+	stdout, err := os.Create(filepath.Join(s.Dir, "stdout"))
+	must(t, err)
+	defer stdout.Close()
+	apply := slowBackupTo(t, s, stdout, "apply", "-o", "json")
+	must(t, apply.cmd.Process.Signal(syscall.SIGTERM))
+	apply.ends(t, exitFailed)
+	said, err := os.ReadFile(stdout.Name())
+	must(t, err)
+	results := map[string]string{}
+	for _, c := range (result{Stdout: string(said)}).plan(t).Changes {
+		results[c.Kind] = c.Result
+	}
+	if results["pool"] != "done" || results["dataset"] != "done" || results["basebackup"] != "failed" {
+		t.Errorf("the results are %v", results)
+	}
+
+	s.MaxRate = ""
+	s.write(t)
+	taken := ""
+	for _, c := range s.apply(t).exits(t, exitDone).plan(t).Changes {
+		if c.Result != "done" {
+			t.Errorf("%s/%s is %s", c.Kind, c.Name, c.Result)
+		}
+		if c.Kind == "snapshot" {
+			taken += c.Name
+		}
+	}
+	if have := s.status(t).Snapshots; len(have) != 1 || have[0].Name != taken {
+		t.Errorf("apply says that it took %s, there are %v", taken, have)
 	}
 }
