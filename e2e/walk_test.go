@@ -218,12 +218,8 @@ func (s *site) restoresTheDroppedTable(t *testing.T) {
 	}
 }
 
-// datasets lists what the pool holds, but for the parents that restores stand
-// below: they stay, for they remember which have expired.
+// datasets lists what the pool holds.
 func (s *site) datasets(t *testing.T) []string {
 	t.Helper()
-	list := strings.Fields(command(t, "zfs", "list", "-H", "-r", "-t", "all", "-o", "name", s.Name))
-	return slices.DeleteFunc(list, func(name string) bool {
-		return name == s.Name+"/zreconcile" || name == s.Name+"/zreconcile/"+s.Name
-	})
+	return strings.Fields(command(t, "zfs", "list", "-H", "-r", "-t", "all", "-o", "name", s.Name))
 }

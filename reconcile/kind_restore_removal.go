@@ -91,6 +91,9 @@ func applyRestoreRemoval(ctx context.Context, h *Host, in *view, change Change) 
 			if err := h.destroyClone(ctx, in, c); err != nil {
 				return err
 			}
+			if _, wanted := in.entry(c.Restore); !wanted {
+				h.removeEmptyParents(ctx, in, c.Dataset)
+			}
 			continue
 		}
 		if err := h.retire(ctx, in, c); err != nil {
