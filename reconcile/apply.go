@@ -206,12 +206,10 @@ func (a *applying) leave() {
 
 // finish looks again, and reports what is still different as failed.
 func (a *applying) finish(ctx context.Context) error {
-	state, err := a.host.Observe(ctx, a.site, a.now)
-	if err != nil {
+	if err := a.refresh(ctx); err != nil {
 		return err
 	}
-	a.state = &state
-	left := Diff(a.site, state, a.now, a.only)
+	left := Diff(a.site, *a.state, a.now, a.only)
 	a.plan.settle(left)
 	a.plan.Converged = left.Converged
 	a.plan.Next, a.plan.Notes, a.plan.Failures = left.Next, left.Notes, left.Failures

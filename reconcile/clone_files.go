@@ -48,6 +48,9 @@ func (in *view) cloneConf(r spec.Restore, stop StopPoint, major int, have map[st
 	}
 	put("archive_mode", "off", "a clone never archives")
 	put("recovery_min_apply_delay", "0", "")
+	if major >= 14 {
+		put("recovery_init_sync_method", "syncfs", "a snapshot is on stable storage; no file of it needs to be opened for that")
+	}
 	put("max_logical_replication_workers", "0", "its subscriptions must not consume live slots")
 	if major <= 15 {
 		put("promote_trigger_file", "", "")

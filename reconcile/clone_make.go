@@ -64,31 +64,25 @@ func (h *Host) cloneDatasets(ctx context.Context, in *view, r spec.Restore, reso
 	if err := h.clearExpiry(ctx, in, r); err != nil {
 		return "", err
 	}
-	return h.mountedClone(ctx, in, r.Dataset)
+	return mountedClone(r.Dataset)
 }
 
 // memberDataset is the clone of a further dataset of the cluster, below the
 // clone of the first.
 func memberDataset(clone, original string) string { return clone + "/zr-" + path.Base(original) }
 
-// mountedClone asks where the clone is, and that it really is there.
-func (h *Host) mountedClone(ctx context.Context, in *view, dataset string) (string, error) {
-	inventory, err := h.ZFS.Inventory(ctx, in.site.Pool.Name, zfs.Query{})
-	if err != nil {
-		return "", err
-	}
-	d, ok := inventory.Dataset(dataset)
-	if !ok {
-		return "", fmt.Errorf("the clone %s was made and is not there", dataset)
-	}
+// mountedClone tells from the kernel where the clone is mounted, if it is.
+func mountedClone(dataset string) (string, error) {
 	mounts, err := zfs.Mounts()
 	if err != nil {
 		return "", err
 	}
-	if !zfs.MountedAt(mounts, dataset, d.Mountpoint) {
-		return "", fmt.Errorf("the clone %s was made and is not mounted at %s", dataset, d.Mountpoint)
+	for _, m := range mounts {
+		if m.Source == dataset {
+			return m.Target, nil
+		}
 	}
-	return d.Mountpoint, nil
+	return "", fmt.Errorf("the clone %s was made, and zfs did not mount it; see zfs get mountpoint,canmount,mounted %s", dataset, dataset)
 }
 
 // cloneServer is the server of a clone, with the programs of its major version.

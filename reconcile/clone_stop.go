@@ -97,7 +97,7 @@ func (h *Host) awaitTarget(ctx context.Context, s cloneServer, end wal.LSN, prom
 			return nil, err
 		}
 	}
-	reached, commit, err := s.cluster.WaitTarget(ctx, postgres.WaitOptions{Promote: promote, LastWords: s.service.LastWords})
+	reached, commit, err := s.cluster.WaitTarget(ctx, postgres.WaitOptions{Promote: promote, Poll: targetPoll, LastWords: s.service.LastWords})
 	if err != nil {
 		return nil, err
 	}
@@ -134,3 +134,6 @@ func endWait(ctx context.Context, s cloneServer, end wal.LSN, promote bool) erro
 		}
 	}
 }
+
+// targetPoll is how often a clone is asked whether it is there yet.
+const targetPoll = 20 * time.Millisecond

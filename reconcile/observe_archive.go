@@ -73,7 +73,8 @@ func (h *Host) observeArchiveSystem(in *view) {
 }
 
 // observeDone reads which files of the live pg_wal the archiver has done with:
-// by archiving them, or because nobody told it of them.
+// by archiving them, or because nobody told it of them. One that it is told of
+// again, since it was received again, it has not.
 func (h *Host) observeDone(in *view) map[string]bool {
 	done := map[string]bool{}
 	if in.state.Cluster.Content != DirCluster {
@@ -86,6 +87,11 @@ func (h *Host) observeDone(in *view) map[string]bool {
 	for _, e := range entries {
 		if name, yes := strings.CutSuffix(e.Name(), ".done"); yes {
 			done[name] = true
+		}
+	}
+	for _, e := range entries {
+		if name, yes := strings.CutSuffix(e.Name(), ".ready"); yes {
+			delete(done, name)
 		}
 	}
 	return done
