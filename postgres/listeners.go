@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,14 +30,18 @@ func (l Listener) String() string {
 // stateListen is TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h).
 const stateListen = "0A"
 
-// Listeners reads who listens, from /proc (manual page proc_pid_net); no
-// program is run.
-func Listeners() ([]Listener, error) {
+// Listeners reads who listens on some ports, from /proc (manual page
+// proc_pid_net); no program is run.
+func Listeners(wanted ...int) ([]Listener, error) {
 	ports := map[string]int{} // by inode of the socket
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		if err := listening(file, ports); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("reading who listens: %w", err)
 		}
+	}
+	maps.DeleteFunc(ports, func(_ string, port int) bool { return !slices.Contains(wanted, port) })
+	if len(ports) == 0 {
+		return nil, nil // the files of all processes need not be looked at
 	}
 	var list []Listener
 	owners := socketOwners(ports)

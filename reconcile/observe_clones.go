@@ -3,9 +3,11 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/zfs"
@@ -55,25 +57,26 @@ func (h *Host) observeClone(ctx context.Context, in *view, d zfs.Dataset, m mark
 // observePorts finds who listens where a server of the site that does not run
 // is to listen.
 func (h *Host) observePorts(in *view) {
-	listeners, err := postgres.Listeners()
+	wanted := map[int]bool{in.site.Standby.Port: true}
+	for _, r := range in.site.Restores {
+		wanted[r.Port] = true
+	}
+	running := []postgres.Process{in.state.Cluster.Process}
+	for _, c := range in.state.Clones {
+		running = append(running, c.Process) // an unfinished one as well: it is made anew
+	}
+	for _, p := range running {
+		if p.Running {
+			delete(wanted, p.Port)
+		}
+	}
+	listeners, err := postgres.Listeners(slices.Sorted(maps.Keys(wanted))...)
 	if err != nil {
 		in.state.fail(kindStandby, err)
 		return
 	}
-	own := map[int]bool{in.state.Cluster.Process.PID: in.state.Cluster.Process.Running}
-	for _, c := range in.state.Clones {
-		if c.Process.Running { // an unfinished one as well: it is made anew
-			own[c.Process.PID] = true
-		}
-	}
-	ports := map[int]bool{in.site.Standby.Port: true}
-	for _, r := range in.site.Restores {
-		ports[r.Port] = true
-	}
 	for _, l := range listeners {
-		if ports[l.Port] && !own[l.PID] {
-			in.state.Ports[l.Port] = l.String()
-		}
+		in.state.Ports[l.Port] = l.String()
 	}
 }
 
