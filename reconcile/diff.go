@@ -32,7 +32,8 @@ func Diff(site *spec.Site, state State, now time.Time, only Only) Plan {
 	return plan
 }
 
-// diff is one stage's share of the plan, sorted by name within it.
+// diff is one stage's share of the plan, sorted by name within it: a parent's
+// name is a prefix of its children's. Changes of one thing keep their order.
 func (in *view) diff(s stage) []Change {
 	var wanted []Change
 	for _, c := range s.diff(in) {
@@ -41,6 +42,7 @@ func (in *view) diff(s stage) []Change {
 			wanted = append(wanted, c)
 		}
 	}
+	sort.SliceStable(wanted, func(i, j int) bool { return wanted[i].Name < wanted[j].Name })
 	return wanted
 }
 
@@ -58,9 +60,15 @@ func (in *view) next() time.Time {
 			next = t
 		}
 	}
-	if in.site.Standby != nil && in.site.Snapshots != nil {
+	if in.site.Standby != nil && in.site.Snapshots != nil && !in.promoted() {
 		if d, err := in.snapshotDue(); err == nil {
 			earliest(d.next)
+		}
+		for _, s := range ours(in.site, in.state) {
+			earliest(s.TakenAt) // of a clock that was set wrong: from then on rules count it
+			if in.site.Archive != nil && in.site.Archive.ContinuousFor != 0 {
+				earliest(s.TakenAt.Add(in.site.Archive.ContinuousFor)) // older ones become single points
+			}
 		}
 	}
 	for _, c := range in.state.Clones {

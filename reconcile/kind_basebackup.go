@@ -11,6 +11,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/zfs"
 )
 
 // diffBasebackup wants a cluster in the data directory: the one that is there,
@@ -86,6 +87,9 @@ func copyBlock(in *view) (why, mend string) {
 	if p == nil {
 		return "", ""
 	}
+	if in.state.Server.BinDir == "" {
+		return in.state.Server.Missing, fmt.Sprintf("install PostgreSQL %d here (apt install postgresql-%d) or name its folder as standby.binDir", p.Major, p.Major)
+	}
 	if p.Major != in.state.Server.Major {
 		return fmt.Sprintf("the primary runs PostgreSQL %d, the server here (%s) is %d: a standby must be of the same major version", p.Major, in.state.Server.BinDir, in.state.Server.Major),
 			fmt.Sprintf("install PostgreSQL %d here (apt install postgresql-%d) or name its folder as standby.binDir", p.Major, p.Major)
@@ -95,16 +99,12 @@ func copyBlock(in *view) (why, mend string) {
 			"correct standby.primary, or give the new database a site name and an archive.dir of its own"
 	}
 	for _, t := range p.Tablespaces {
-		if !mapped(in, t.Location) {
+		if mapping(in, t.Location) == "" {
 			return fmt.Sprintf("the primary has a tablespace at %s, and the file does not say where it goes", t.Location),
 				fmt.Sprintf("standby: tablespaces: {%s: /a/folder/on/a/dataset}", t.Location)
 		}
 	}
-	if free, ok := freeBytes(in, s.DataDir); ok && p.Size > free {
-		return fmt.Sprintf("the copy does not fit: the primary holds %s, and the dataset of %s has %s left", units.BytesSize(float64(p.Size)), s.DataDir, units.BytesSize(float64(free))),
-			"add a vdev (zpool add), raise a quota, or free space"
-	}
-	return "", ""
+	return spaceBlock(in, *p)
 }
 
 func clusterDirs(in *view) []string {
@@ -118,9 +118,10 @@ func clusterDirs(in *view) []string {
 	return dirs
 }
 
-// mountBlock wants a directory's dataset mounted: an unmounted or locked one
-// looks like an empty folder on the root disk (pitfall 56). A dataset that this
-// plan creates is as good.
+// mountBlock wants a directory's dataset mounted, and nothing else upon it: an
+// unmounted or locked one looks like an empty folder on the root disk (pitfall
+// 56), and so does one of a pool that was imported under an altroot. A dataset
+// that this plan creates is as good.
 func mountBlock(in *view, dir string) (why, mend string) {
 	p, ok := placeOf(in.site, in.state, dir)
 	if !ok {
@@ -128,8 +129,16 @@ func mountBlock(in *view, dir string) (why, mend string) {
 			"name a dataset with a mountpoint above it, or choose a folder below one"
 	}
 	d, exists := in.state.ZFS.Dataset(p.Dataset)
-	if !exists || mountedAt(in.state, p) {
+	holder, _ := zfs.Holding(in.state.Mounts, dir)
+	switch {
+	case !exists, holder.IsZFS() && holder.Source == p.Dataset && holder.Target == p.Mountpoint:
 		return "", ""
+	case under(holder.Target, p.Mountpoint) && holder.Target != p.Mountpoint:
+		return fmt.Sprintf("%s, which should lie on dataset %s, lies on %s (%s), which is mounted at %s", dir, p.Dataset, holder.Source, holder.FSType, holder.Target),
+			"name that one's folder otherwise, or free it: umount " + holder.Target
+	case in.state.ZFS.Pool != nil && in.state.ZFS.Pool.AltRoot != "":
+		return fmt.Sprintf("pool %s was imported under %s, so dataset %s, which should hold %s, is mounted at %s", in.site.Pool.Name, in.state.ZFS.Pool.AltRoot, p.Dataset, dir, d.Mountpoint),
+			fmt.Sprintf("import it without an altroot: zpool export %s; zpool import %s", in.site.Pool.Name, in.site.Pool.Name)
 	}
 	return fmt.Sprintf("dataset %s, which should hold %s, is not mounted at %s (mounted: %v, mountpoint: %s)", p.Dataset, dir, p.Mountpoint, d.Mounted, d.Mountpoint),
 		fmt.Sprintf("zfs mount %s; for an encrypted one, zfs load-key %s before", p.Dataset, p.Dataset)
@@ -149,22 +158,49 @@ func foreignSystem(in *view, systemID uint64) (other, where string) {
 	return "", ""
 }
 
-func mapped(in *view, location string) bool {
+// mapping is where a tablespace of the primary goes; "" is not said.
+func mapping(in *view, location string) string {
 	for _, t := range in.site.Standby.Tablespaces {
 		if strings.TrimSuffix(t.From, "/") == strings.TrimSuffix(location, "/") {
-			return true
+			return t.To
 		}
 	}
-	return false
+	return ""
 }
 
-func freeBytes(in *view, dir string) (int64, bool) {
-	p, ok := placeOf(in.site, in.state, dir)
-	if !ok {
-		return 0, false
+// spaceBlock wants room for each part of the copy on the dataset where it goes.
+func spaceBlock(in *view, p Primary) (why, mend string) {
+	type part struct {
+		dir  string
+		size int64
 	}
-	d, exists := in.state.ZFS.Dataset(p.Dataset)
-	return d.Available, exists
+	parts := []part{{in.site.Standby.DataDir, p.Size}}
+	for _, t := range p.Tablespaces {
+		parts[0].size -= t.Size
+		parts = append(parts, part{mapping(in, t.Location), t.Size})
+	}
+	total := map[string]int64{}
+	for _, part := range parts {
+		place, _ := placeOf(in.site, in.state, part.dir)
+		total[place.Dataset] += part.size
+		if free, known := freeBytes(in, place.Dataset); known && total[place.Dataset] > free {
+			return fmt.Sprintf("the copy does not fit: the primary holds %s for %s, and the dataset %s has %s left", units.BytesSize(float64(total[place.Dataset])), part.dir, place.Dataset, units.BytesSize(float64(free))),
+				"add a vdev (zpool add), raise a quota, or free space"
+		}
+	}
+	return "", ""
+}
+
+// freeBytes is what a copy finds on a dataset; one that is still to be made has
+// what the nearest one above it has. An unfinished copy is removed before the
+// new one, and so counts as free.
+func freeBytes(in *view, dataset string) (free int64, known bool) {
+	d, known := in.state.ZFS.Dataset(in.existing(dataset))
+	free = d.Available
+	if in.state.Cluster.Content == DirPartial {
+		free += d.Referenced
+	}
+	return free, known
 }
 
 func applyBasebackup(ctx context.Context, h *Host, in *view, c Change) error {

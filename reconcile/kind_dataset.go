@@ -26,6 +26,11 @@ func diffDataset(in *view) []Change {
 			changes = append(changes, newDataset(in, d))
 			continue
 		}
+		if have.Type != "filesystem" {
+			changes = append(changes, Change{Name: d.Name}.at(d.Pos).block(fmt.Sprintf("%s is there already, and is a %s: no file system", d.Name, have.Type),
+				"name another dataset, or rename that one: zfs rename "+d.Name+" ..."))
+			continue
+		}
 		if c, blocked := claimBlock(in, d.Name); blocked {
 			changes = append(changes, c.at(d.Pos))
 			continue
@@ -33,7 +38,7 @@ func diffDataset(in *view) []Change {
 		if c, differs := datasetProperties(in, d, have); differs {
 			changes = append(changes, c)
 		}
-		if c, blocked := creationOnly(d, have); blocked {
+		if c, blocked := datasetBlock(in, d, have); blocked {
 			changes = append(changes, c)
 		}
 	}
@@ -57,13 +62,18 @@ func newDataset(in *view, d spec.Dataset) Change {
 	if why, mend := mountpointBusy(in, d); why != "" {
 		return c.block(why, mend)
 	}
+	for _, p := range d.Properties {
+		if p.Value != nil && in.unknown(p.Name) {
+			return c.at(p.Pos).block(drift{Property: p, attr: p.Name}.unknown(), "take "+p.Name+" out of the file, or install tools that know it")
+		}
+	}
 	return c
 }
 
 // mountpointBusy says what keeps a new dataset from being mounted.
 func mountpointBusy(in *view, d spec.Dataset) (why, mend string) {
 	mountpoint, ok := wantedMountpoint(in.site, d)
-	if !ok || !strings.HasPrefix(mountpoint, "/") {
+	if !ok || !path.IsAbs(mountpoint) || neverMounted(d) {
 		return "", ""
 	}
 	for _, m := range in.state.Mounts {
@@ -79,65 +89,65 @@ func mountpointBusy(in *view, d spec.Dataset) (why, mend string) {
 	return "", ""
 }
 
-// claimBlock is for a dataset that another site calls its own.
+// claimBlock is for a dataset that another site calls its own: by its mark or,
+// where there is none since it was adopted, by the snapshots that it took.
 func claimBlock(in *view, name string) (Change, bool) {
 	d, _ := in.state.ZFS.Dataset(name)
-	owner := localMarks(d.Properties)[markSite]
+	owner, marked := localMarks(d.Properties)[markSite], name
 	if owner == "" {
 		for _, s := range in.state.ZFS.SnapshotsOf(name) {
-			if other := localMarks(s.Properties)[markSite]; other != "" && other != in.site.Name {
-				owner = other
+			other := localMarks(s.Properties)[markSite]
+			if other != "" && other != in.site.Name && (owner == "" || s.Full() < marked) {
+				owner, marked = other, s.Full()
 			}
 		}
 	}
 	if owner == "" || owner == in.site.Name {
 		return Change{}, false
 	}
-	return Change{Name: name}.block(fmt.Sprintf("dataset %s belongs to site %s", name, owner),
-		fmt.Sprintf("name another dataset; if site %s is gone for good, take its mark off: zfs inherit %s %s", owner, markSite, name)), true
+	return Change{Name: name}.block(fmt.Sprintf("dataset %s belongs to site %s (%s is marked as its own)", name, owner, marked),
+		fmt.Sprintf("name another dataset; if site %s is gone for good, take its mark off: zfs inherit %s %s", owner, markSite, marked)), true
 }
 
 // datasetProperties is the change of what can be set on a living dataset.
 func datasetProperties(in *view, d spec.Dataset, have zfs.Dataset) (Change, bool) {
 	c := Change{Name: d.Name, Action: Update, Why: "properties differ"}.at(d.Pos)
-	for _, p := range d.Properties {
-		v, differs := differing(have.Properties, p)
-		if !differs || zfs.CreationOnly(p.Name) {
-			continue
+	moved := false
+	for _, p := range in.drift(have, d.Properties) {
+		if p.known && !p.atBirth {
+			c = c.with(p)
+			moved = moved || p.Name == "mountpoint"
 		}
-		c.Attrs = append(c.Attrs, Attr{Name: p.Name, Before: v.Value, After: text(p.Value)})
-		if len(c.Attrs) == 1 {
-			c = c.at(p.Pos)
+	}
+	if moved {
+		if why, mend := mountpointBusy(in, d); why != "" {
+			return c.block(why, mend), true
 		}
 	}
 	return c, len(c.Attrs) > 0
 }
 
-func creationOnly(d spec.Dataset, have zfs.Dataset) (Change, bool) {
+// datasetBlock is what no command can change on a living dataset.
+func datasetBlock(in *view, d spec.Dataset, have zfs.Dataset) (Change, bool) {
 	c := Change{Name: d.Name}.at(d.Pos)
-	var why []string
-	for _, p := range d.Properties {
-		if v, differs := differing(have.Properties, p); differs && zfs.CreationOnly(p.Name) {
-			c.Attrs = append(c.Attrs, Attr{Name: p.Name, Before: v.Value, After: text(p.Value)})
-			c = c.at(p.Pos)
-			why = append(why, fmt.Sprintf("%s is %s, wanted is %s, and it can only be set when a dataset is created", p.Name, v.Value, text(p.Value)))
+	var why, mend []string
+	for _, p := range in.drift(have, d.Properties) {
+		switch {
+		case !p.known:
+			why = append(why, p.unknown())
+			mend = append(mend, "take "+p.Name+" out of the file, or install tools that know it")
+		case p.atBirth:
+			why = append(why, fmt.Sprintf("%s is %s, wanted is %s, and it can only be set when a dataset is created", p.Name, p.have, text(p.Value)))
+			mend = append(mend, fmt.Sprintf("write the value that it has into the spec, or copy the data into a new dataset: zfs create %s %s.new", p.option(), d.Name))
+		default:
+			continue
 		}
+		c = c.with(p)
 	}
 	if len(why) == 0 {
 		return c, false
 	}
-	return c.block(strings.Join(why, "; "), fmt.Sprintf(
-		"write the value that it has into the spec, or copy the data into a new dataset: zfs create -o %s=%s %s.new", c.Attrs[0].Name, c.Attrs[0].After, d.Name)), true
-}
-
-// differing compares a wanted property with the one that is there, by meaning.
-// A value of null wants what is inherited: no local value.
-func differing(have map[string]zfs.Value, p spec.Property) (zfs.Value, bool) {
-	v := have[p.Name]
-	if p.Value == nil {
-		return v, v.Local()
-	}
-	return v, !zfs.SameValue(p.Name, v.Value, *p.Value)
+	return c.block(strings.Join(why, "; "), strings.Join(mend, "; ")), true
 }
 
 func applyDataset(ctx context.Context, h *Host, in *view, c Change) error {
@@ -185,11 +195,17 @@ func wantedDataset(site *spec.Site, name string) spec.Dataset {
 	return spec.Dataset{Name: name}
 }
 
+// limits are not inherited, and zfs inherit refuses them (zfsprops(7)): without
+// one is the same.
+var limits = []string{"quota", "refquota", "reservation", "refreservation"}
+
 // setProperty sets or inherits one property as the file has it.
 func setProperty(ctx context.Context, h *Host, dataset string, wanted []spec.Property, name string) error {
 	for _, p := range wanted {
 		switch {
 		case p.Name != name:
+		case p.Value == nil && contains(limits, name):
+			return h.ZFS.SetProperties(ctx, dataset, []zfs.Prop{{Name: name, Value: "none"}})
 		case p.Value == nil:
 			return h.ZFS.Inherit(ctx, dataset, name)
 		default:

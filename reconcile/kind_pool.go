@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sort"
 	"strings"
 
 	"github.com/zreconcile/zreconcile/spec"
@@ -26,7 +25,7 @@ func diffPool(in *view) []Change {
 		changes = append(changes, c)
 	}
 	if c, blocked := poolBlock(in); blocked {
-		changes = append(changes, c.at(in.site.Pool.Pos))
+		changes = append(changes, c)
 	}
 	return changes
 }
@@ -35,6 +34,9 @@ func diffPool(in *view) []Change {
 func absentPool(in *view) Change {
 	pool, absent := in.site.Pool, in.state.Absent
 	c := Change{Name: pool.Name, Action: Create}
+	if absent == nil {
+		return c.block("what there is to make the pool from was not looked at", "run it again")
+	}
 	switch n := len(absent.Importable); {
 	case n == 1:
 		found := absent.Importable[0]
@@ -79,6 +81,8 @@ func deviceBlock(pool spec.Pool, contents map[string]zfs.Content) (why, mend str
 		for _, device := range v.Devices {
 			switch c := contents[device]; c.Kind {
 			case zfs.Empty:
+			case "":
+				return fmt.Sprintf("what device %s holds is not known", device), "run it again"
 			case zfs.Missing:
 				return fmt.Sprintf("device %s is not there", device), "attach the disk or make the file, or correct pool.vdevs"
 			case zfs.Label:
@@ -99,52 +103,63 @@ func deviceBlock(pool spec.Pool, contents map[string]zfs.Content) (why, mend str
 
 // poolProperties is the change of what can be set on a living pool.
 func poolProperties(in *view) (Change, bool) {
-	pool := in.site.Pool
-	c := Change{Name: pool.Name, Action: Update, Why: "properties of the pool differ"}
-	for _, p := range pool.Properties {
-		if have, differs := differing(in.state.ZFS.Pool.Properties, p); differs && !zfs.PoolCreationOnly(p.Name) {
-			c.Attrs = append(c.Attrs, Attr{Name: p.Name, Before: have.Value, After: text(p.Value)})
-			c = c.at(p.Pos)
-		}
-	}
-	root, _ := in.state.ZFS.Dataset(pool.Name)
-	for _, p := range pool.RootProperties {
-		if have, differs := differing(root.Properties, p); differs && !zfs.CreationOnly(p.Name) {
-			c.Attrs = append(c.Attrs, Attr{Name: "root " + p.Name, Before: have.Value, After: text(p.Value)})
-			c = c.at(p.Pos)
+	c := Change{Name: in.site.Pool.Name, Action: Update, Why: "properties of the pool differ"}
+	for _, p := range in.poolDrift() {
+		if p.known && !p.atBirth {
+			c = c.with(p)
 		}
 	}
 	return c, len(c.Attrs) > 0
 }
 
-// poolBlock is what only a person may change: creation-only properties and the
-// layout of vdevs (pitfall 6).
+// poolDrift are the properties of the pool and of its root dataset that differ.
+func (in *view) poolDrift() []drift {
+	pool, have := in.site.Pool, in.state.ZFS.Pool
+	var list []drift
+	for _, p := range pool.Properties {
+		// There is nothing that a pool could inherit: null is as good as not named.
+		if v, differs := differing(have.Properties, p); differs && p.Value != nil {
+			_, known := have.Properties[p.Name] // all of a pool's are always read
+			list = append(list, drift{Property: p, attr: p.Name, have: v.Value, known: known, atBirth: zfs.PoolCreationOnly(p.Name)})
+		}
+	}
+	root, _ := in.state.ZFS.Dataset(pool.Name)
+	for _, d := range in.drift(root, pool.RootProperties) {
+		d.attr = "root " + d.attr
+		list = append(list, d)
+	}
+	return list
+}
+
+// poolBlock is what only a person may change: creation-only properties, those
+// that the tool does not know, and the layout of vdevs (pitfall 6).
 func poolBlock(in *view) (Change, bool) {
 	pool, have := in.site.Pool, in.state.ZFS.Pool
-	c := Change{Name: pool.Name}
+	c := Change{Name: pool.Name}.at(pool.Pos)
 	var why, mend []string
 	if have.Suspended {
 		why = append(why, "the pool is suspended: "+have.Status)
 		mend = append(mend, "bring its devices back, then: zpool clear "+pool.Name)
 	}
-	for _, p := range pool.Properties {
-		if v, differs := differing(have.Properties, p); differs && zfs.PoolCreationOnly(p.Name) {
-			c.Attrs = append(c.Attrs, Attr{Name: p.Name, Before: v.Value, After: text(p.Value)})
-			why = append(why, fmt.Sprintf("%s is %s and can only be set when a pool is created", p.Name, v.Value))
-			mend = append(mend, fmt.Sprintf("write %s: %s into the spec, or move the data to a pool created with -o %s=%s", p.Name, v.Value, p.Name, text(p.Value)))
+	for _, p := range in.poolDrift() {
+		switch {
+		case !p.known:
+			why = append(why, p.unknown())
+			mend = append(mend, "take "+p.Name+" out of the file, or install tools that know it")
+		case p.atBirth:
+			why = append(why, fmt.Sprintf("%s is %s and can only be set when a pool is created", p.attr, p.have))
+			mend = append(mend, fmt.Sprintf("write %s: %s into the spec, or move the data to a pool created with %s", p.Name, p.have, p.option()))
+		default:
+			continue
 		}
-	}
-	root, _ := in.state.ZFS.Dataset(pool.Name)
-	for _, p := range pool.RootProperties {
-		if v, differs := differing(root.Properties, p); differs && zfs.CreationOnly(p.Name) {
-			c.Attrs = append(c.Attrs, Attr{Name: "root " + p.Name, Before: v.Value, After: text(p.Value)})
-			why = append(why, fmt.Sprintf("the root dataset's %s is %s and can only be set when it is created", p.Name, v.Value))
-			mend = append(mend, fmt.Sprintf("write %s: %s into pool.rootProperties", p.Name, v.Value))
-		}
+		c = c.with(p)
 	}
 	if len(pool.Vdevs) > 0 {
 		wanted, found := wantedLayout(pool), foundLayout(*have)
 		if !sameLayout(wanted, found) {
+			if len(c.Attrs) == 0 {
+				c = c.at(pool.Vdevs[0].Pos)
+			}
 			c.Attrs = append(c.Attrs, Attr{Name: "vdevs", Before: layoutText(found), After: layoutText(wanted)})
 			why = append(why, "the pool's vdevs are not those of the spec")
 			mend = append(mend, fmt.Sprintf("write the vdevs that it has into the spec, or change the pool by hand (man zpool-add, zpool-attach, zpool-replace): zpool status %s", pool.Name))
@@ -154,110 +169,6 @@ func poolBlock(in *view) (Change, bool) {
 		return c, false
 	}
 	return c.block(strings.Join(why, "; "), strings.Join(mend, "; ")), true
-}
-
-// layout is a pool's top-level vdevs, each "type class: devices", sorted.
-type layout []struct {
-	label   string
-	devices []string
-}
-
-func vdevLabel(kind, class string) string {
-	switch {
-	case class == "" && kind == "":
-		return "stripe"
-	case class == "":
-		return kind
-	case kind == "":
-		return class
-	}
-	return class + " " + kind
-}
-
-// add puts a vdev in; the disks of a stripe are one vdev each to ZFS.
-func (l *layout) add(kind, class string, devices []string) {
-	if kind != "" {
-		sorted := append([]string{}, devices...)
-		sort.Strings(sorted)
-		*l = append(*l, struct {
-			label   string
-			devices []string
-		}{vdevLabel(kind, class), sorted})
-		return
-	}
-	for _, d := range devices {
-		*l = append(*l, struct {
-			label   string
-			devices []string
-		}{vdevLabel("", class), []string{d}})
-	}
-}
-
-func wantedLayout(pool spec.Pool) layout {
-	var l layout
-	for _, v := range pool.Vdevs {
-		l.add(v.Type, v.Class, v.Devices)
-	}
-	return l
-}
-
-func foundLayout(pool zfs.Pool) layout {
-	var l layout
-	for _, v := range pool.Vdevs {
-		var devices []string
-		for _, d := range v.Devices {
-			devices = append(devices, d.Path)
-		}
-		l.add(v.Type, v.Class, devices)
-	}
-	return l
-}
-
-// sameLayout pairs vdevs whatever their order and the names of their devices.
-func sameLayout(a, b layout) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	used := make([]bool, len(b))
-	for _, want := range a {
-		found := false
-		for i, have := range b {
-			if !used[i] && !found && want.label == have.label && sameDevices(want.devices, have.devices) {
-				used[i], found = true, true
-			}
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
-}
-
-func sameDevices(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	used := make([]bool, len(b))
-	for _, want := range a {
-		found := false
-		for i, have := range b {
-			if !used[i] && !found && zfs.SameDevice(want, have) {
-				used[i], found = true, true
-			}
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
-}
-
-func layoutText(l layout) string {
-	var parts []string
-	for _, v := range l {
-		parts = append(parts, v.label+" "+strings.Join(v.devices, " "))
-	}
-	return strings.Join(parts, ", ")
 }
 
 // poolNotes tells of a pool that is not at its best.

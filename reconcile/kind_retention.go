@@ -7,6 +7,7 @@ import (
 
 	multierror "github.com/hashicorp/go-multierror"
 
+	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 	"github.com/zreconcile/zreconcile/zfs"
 )
@@ -31,7 +32,7 @@ func (in *view) retention() []kept {
 	for i, s := range list {
 		points[i] = Point{ID: s.Data.GUID, At: s.TakenAt}
 	}
-	needed := in.neededByRestores()
+	needed := in.neededByRestores(list)
 	out := make([]kept, len(list))
 	for i, v := range ApplyPolicy(points, policy, in.site.Timezone, in.now) {
 		k := kept{Snapshot: list[i], keep: v.Keep, reasons: v.Reasons}
@@ -47,21 +48,47 @@ func (in *view) retention() []kept {
 }
 
 // neededByRestores are the snapshots that restores of the spec are based on or
-// aim at, by name.
-func (in *view) neededByRestores() map[string]string {
+// aim at, by name. One that is refused for now keeps what it would be based on:
+// what it lacks may still come.
+func (in *view) neededByRestores(list []Snapshot) map[string]string {
 	needed := map[string]string{}
 	for _, r := range in.site.Restores {
 		if r.Target.Snapshot != "" {
 			needed[r.Target.Snapshot] = r.Name
 		}
-		if resolved, ok := in.state.Resolved[r.Name]; ok && resolved.Refused == "" {
-			needed[resolved.Base.Name] = r.Name
+		if base, pending := in.pendingBase(list, r); pending {
+			needed[base.Name] = r.Name
 		}
 	}
 	return needed
 }
 
-// paused is true where nothing may be removed: the standby was promoted, or
+// pendingBase is what a restore that is not made yet starts from, or would.
+func (in *view) pendingBase(list []Snapshot, r spec.Restore) (Snapshot, bool) {
+	resolved, pending := in.state.Resolved[r.Name]
+	switch {
+	case !pending:
+		return Snapshot{}, false
+	case resolved.Refused == "":
+		return resolved.Base, true
+	}
+	return likelyBase(list, r.Target)
+}
+
+// likelyBase is the newest snapshot that serves a time or an LSN.
+func likelyBase(list []Snapshot, t spec.Target) (base Snapshot, found bool) {
+	lsn, err := wal.ParseLSN(t.LSN)
+	for _, s := range list {
+		byTime := !t.Time.IsZero() && !s.EarliestAt.After(t.Time)
+		byLSN := err == nil && s.Consistent <= lsn
+		if s.complete() && (byTime || byLSN) {
+			base, found = s, true
+		}
+	}
+	return base, found
+}
+
+// removalPaused is true where nothing may be removed: the standby was promoted, or
 // what the removal decides from was not observed.
 func (in *view) removalPaused() bool {
 	return in.site.Standby == nil || in.promoted() ||
@@ -83,29 +110,40 @@ func diffRetention(in *view) []Change {
 }
 
 // applyRetention destroys several at once, each checked by guid just before.
-// One that can't be destroyed is reported, and stops nothing else.
+// One that can't be destroyed is reported, and stops nothing else. The snapshot
+// of the data directory goes last: it is the one that others are found by.
 func applyRetention(ctx context.Context, h *Host, in *view, changes []Change) map[string]error {
 	wanted := map[string]bool{}
 	for _, c := range changes {
 		wanted[c.Name] = true
 	}
-	var all []zfs.Snapshot
-	of := map[string]string{}
+	var members []zfs.Snapshot
+	var going []kept
 	for _, k := range in.retention() {
-		if !wanted[k.Name] || k.keep {
-			continue
-		}
-		for _, m := range k.Members {
-			all = append(all, m)
-			of[m.Full()] = k.Name
+		if wanted[k.Name] && !k.keep {
+			going = append(going, k)
+			members = append(members, k.Members[1:]...)
 		}
 	}
 	failed := map[string]*multierror.Error{}
-	for full, err := range h.ZFS.DestroySnapshots(ctx, all) {
-		if err != nil {
-			failed[of[full]] = multierror.Append(failed[of[full]], fmt.Errorf("%s: %w", full, err))
+	destroy := func(list []zfs.Snapshot) {
+		for full, err := range h.ZFS.DestroySnapshots(ctx, list) {
+			if err != nil {
+				_, name, _ := strings.Cut(full, "@")
+				failed[name] = multierror.Append(failed[name], fmt.Errorf("%s: %w", full, err))
+			}
 		}
 	}
+	if len(members) > 0 {
+		destroy(members)
+	}
+	var data []zfs.Snapshot
+	for _, k := range going {
+		if failed[k.Name] == nil {
+			data = append(data, k.Data)
+		}
+	}
+	destroy(data)
 	out := map[string]error{}
 	for name, err := range failed {
 		err.ErrorFormat = oneLine

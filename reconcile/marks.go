@@ -88,6 +88,12 @@ func localMarks(properties map[string]zfs.Value) marks {
 // ours is true where the marks name this site, in a format we know.
 func (m marks) ours(site string) bool { return m[markSite] == site && m[markFormat] == marksFormat }
 
+// foreignFormat is true of this site's marks that another version of this
+// program wrote: that they are ours is all that can be told.
+func (m marks) foreignFormat(site string) bool {
+	return m[markSite] == site && m[markFormat] != marksFormat
+}
+
 func (m marks) lsn(name string) wal.LSN {
 	l, err := wal.ParseLSN(m[name])
 	if err != nil {

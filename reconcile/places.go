@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
 )
 
 // place is the dataset that a path lies on, as the file wants it or, where the
@@ -25,36 +26,72 @@ func under(file, dir string) bool {
 }
 
 // placeOf finds the dataset whose mountpoint is the longest that holds a path.
+// Of several with the same mountpoint it is the one that the file names, then
+// the one that is mounted there.
 func placeOf(site *spec.Site, state *State, file string) (place, bool) {
-	var best place
-	for dataset, mountpoint := range mountpoints(site, state) {
-		if !strings.HasPrefix(mountpoint, "/") || !under(file, mountpoint) {
-			continue
-		}
-		longer := len(mountpoint) > len(best.Mountpoint)
-		same := len(mountpoint) == len(best.Mountpoint) && (best.Dataset == "" || dataset < best.Dataset)
-		if longer || same {
-			best = place{Dataset: dataset, Mountpoint: mountpoint}
+	var best candidate
+	for _, c := range candidates(site, state) {
+		if under(file, c.Mountpoint) && c.before(best) {
+			best = c
 		}
 	}
-	return best, best.Dataset != ""
+	return best.place, best.Dataset != ""
 }
 
-// mountpoints are those of all file systems that may be mounted: the wanted
-// ones, over those that are there.
-func mountpoints(site *spec.Site, state *State) map[string]string {
-	points := map[string]string{}
-	for _, d := range state.ZFS.Datasets {
-		if d.Type == "filesystem" && d.Properties["canmount"].Value != "off" {
-			points[d.Name] = path.Clean(d.Mountpoint)
-		}
+// candidate is a file system that a path may lie on.
+type candidate struct {
+	place
+	named   bool // in the file
+	mounted bool
+}
+
+func (c candidate) before(other candidate) bool {
+	switch {
+	case other.Dataset == "" || len(c.Mountpoint) != len(other.Mountpoint):
+		return len(c.Mountpoint) > len(other.Mountpoint)
+	case c.named != other.named:
+		return c.named
+	case c.mounted != other.mounted:
+		return c.mounted
 	}
+	return c.Dataset < other.Dataset
+}
+
+// candidates are the file systems that are mounted, or should be: the wanted
+// mountpoints, and where the file does not say, those that are there. One with
+// canmount=off never is; one with noauto only where somebody mounted it, such
+// as a replica beside its original.
+func candidates(site *spec.Site, state *State) []candidate {
+	var list []candidate
+	named, placed := map[string]bool{}, map[string]bool{}
 	for _, d := range site.Datasets {
-		if m, ok := wantedMountpoint(site, d); ok {
-			points[d.Name] = m
+		named[d.Name] = true
+		if m, ok := wantedMountpoint(site, d); ok && path.IsAbs(m) && !neverMounted(d) {
+			have, _ := state.ZFS.Dataset(d.Name)
+			list, placed[d.Name] = append(list, candidate{place{d.Name, m}, true, have.Mounted}), true
+		} else if ok || neverMounted(d) {
+			placed[d.Name] = true // and nowhere
 		}
 	}
-	return points
+	for _, d := range state.ZFS.Datasets {
+		canmount := d.Properties["canmount"].Value
+		if d.Type != "filesystem" || !path.IsAbs(d.Mountpoint) || placed[d.Name] ||
+			canmount == "off" || canmount == "noauto" && !d.Mounted {
+			continue
+		}
+		list = append(list, candidate{place{d.Name, path.Clean(d.Mountpoint)}, named[d.Name], d.Mounted})
+	}
+	return list
+}
+
+// neverMounted is true of a dataset that the file gives canmount=off.
+func neverMounted(d spec.Dataset) bool {
+	for _, p := range d.Properties {
+		if p.Name == "canmount" && p.Value != nil {
+			return zfs.SameValue("canmount", *p.Value, "off")
+		}
+	}
+	return false
 }
 
 // wantedMountpoint is what the file says of a dataset's mountpoint.
