@@ -82,6 +82,9 @@ func (in *view) next() time.Time {
 // notes are what a person should know and no change can mend.
 func (in *view) notes() []string {
 	var notes []string
+	if in.site.Verify != nil {
+		notes = append(notes, "the file has a section verify, and this version makes no restore drills: nothing but what you try yourself is proven")
+	}
 	if p := in.state.ZFS.Pool; p != nil {
 		notes = append(notes, poolNotes(*p)...)
 	}
