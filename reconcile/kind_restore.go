@@ -87,11 +87,28 @@ func (in *view) restoreBlock(r spec.Restore) (why, mend string) {
 	if why, mend := in.portBlock(r); why != "" {
 		return why, mend
 	}
-	if pool := in.state.ZFS.Pool; pool != nil && pool.Size > 0 && float64(pool.Free) < in.site.Pool.KeepFree*float64(pool.Size) {
-		return fmt.Sprintf("pool %s has %s of %s left, less than keepFree (%g%%)", pool.Name, units.BytesSize(float64(pool.Free)), units.BytesSize(float64(pool.Size)), in.site.Pool.KeepFree*100),
-			"free space, add a vdev, or lower pool.keepFree"
+	if why, mend := in.spaceBlock(); why != "" {
+		return why, mend
 	}
 	return in.restoreMountBlock(r)
+}
+
+// spaceBlock keeps a share of the pool free: below it no restore is begun. What
+// is free may be less than the pool has, where somebody reserved it.
+func (in *view) spaceBlock() (why, mend string) {
+	pool := in.state.ZFS.Pool
+	if pool == nil || pool.Size == 0 {
+		return "", ""
+	}
+	free := pool.Free
+	if root, ok := in.state.ZFS.Dataset(pool.Name); ok {
+		free = min(free, root.Available)
+	}
+	if float64(free) >= in.site.Pool.KeepFree*float64(pool.Size) {
+		return "", ""
+	}
+	return fmt.Sprintf("pool %s has %s of %s left, less than keepFree (%g%%)", pool.Name, units.BytesSize(float64(free)), units.BytesSize(float64(pool.Size)), in.site.Pool.KeepFree*100),
+		"free space, add a vdev, or lower pool.keepFree"
 }
 
 // restoreMountBlock is about the place where the clone will be mounted.
