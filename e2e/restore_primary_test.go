@@ -60,4 +60,7 @@ func TestRestoreFromAPromotedStandby(t *testing.T) {
 			t.Errorf("%s holds %s, want %s", name, got, want)
 		}
 	}
+
+	s.declare(t, entry{Name: "own", Target: "latest: true", Port: freePort(t)})
+	s.plan(t).exits(t, exitRefused).says(t, "is not the primary's")
 }

@@ -34,6 +34,9 @@ func refuse(mend, format string, args ...any) error {
 func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
 	resolution, err := h.locate(ctx, in, r.Target)
 	if err == nil {
+		err = in.primarysOwn(resolution)
+	}
+	if err == nil {
 		err = baseIsSound(ctx, in, resolution.Base)
 	}
 	var no *refusal
@@ -51,6 +54,16 @@ func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolutio
 		resolution.Holder = holder(in, gap.Segment)
 	}
 	return resolution, nil
+}
+
+// primarysOwn refuses what a promoted standby wrote itself: on its own timeline
+// is no history of the primary (pitfall 34).
+func (in *view) primarysOwn(r Resolution) error {
+	if !in.promoted() || r.Stop.LSN == 0 || r.Stop.Timeline != in.timeline() {
+		return nil
+	}
+	return refuse("name a moment before the promotion, or a snapshot",
+		"the standby was promoted, and what it wrote since, on timeline %d, is not the primary's", r.Stop.Timeline)
 }
 
 func (h *Host) locate(ctx context.Context, in *view, t spec.Target) (Resolution, error) {
