@@ -263,6 +263,7 @@ func (s *site) expiresWithinGrace(t *testing.T, e entry) {
 	e.More = []string{"expiresAfter: 1s", "grace: 1h"}
 	s.declare(t, e)
 	s.apply(t).exits(t, exitDone, exitFailed)
+	time.Sleep(1100 * time.Millisecond) // it was made a moment ago
 	s.apply(t).exits(t, exitDone)
 	s.isConverged(t)
 	if got := s.restoreState(t, e.Name); got != "stopped" {

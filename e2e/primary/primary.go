@@ -245,11 +245,18 @@ func giveToOSUser(path string) error {
 	return os.Chown(path, int(c.Uid), int(c.Gid))
 }
 
+// given are the ports that FreePort gave away: a site may not listen on its own
+// before its test has asked for the next.
+var given sync.Map
+
 // FreePort finds a TCP port that nobody listens on, below the range from which
-// the kernel gives ports to clients.
+// the kernel gives ports to clients, and never the same one twice.
 func FreePort() (int, error) {
 	for range 100 {
 		port := 20000 + rand.IntN(12000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			return port, l.Close()
