@@ -78,7 +78,7 @@ type Plan struct {
 	Changes   []Change `json:"changes"`
 	Summary   Summary  `json:"summary"`
 	Notes     []string `json:"notes,omitempty"`  // what a person should know and no change can mend: a degraded pool
-	Next      *Time    `json:"next,omitempty"`   // when a change falls due by itself
+	Next      *Time    `json:"next"`             // when a change falls due by itself; null is never
 	Failures  []string `json:"errors,omitempty"` // what could not be observed
 }
 

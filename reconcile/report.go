@@ -57,27 +57,40 @@ func (in *view) standbyStatus() StandbyStatus {
 	return s
 }
 
+// leastLag is shown of a standby that is behind while the clocks say that it is
+// not, in seconds: 0 is only for one that has replayed all.
+const leastLag = 0.001
+
 // lag is how far the standby is behind its primary, as far as it has heard of
-// it: 0 only while it is connected and has replayed all that the primary has;
-// unknown while it is not connected.
+// it: 0 only while it is connected and has replayed all that the primary has.
+// While it is not connected the bytes are unknown, and the time counts from the
+// last commit that it has. nil is unknown.
 func lag(s postgres.Status, now time.Time) (bytes *int64, seconds *float64) {
+	if !s.InRecovery {
+		return nil, nil
+	}
+	if s.ReplayedCommitAt != nil {
+		late := max(leastLag, primaryClock(s, now).Sub(*s.ReplayedCommitAt).Seconds())
+		seconds = &late
+	}
 	if !s.Connected() {
-		if s.ReplayedCommitAt == nil {
-			return nil, nil
-		}
-		since := now.Sub(*s.ReplayedCommitAt).Seconds()
-		return nil, &since
+		return nil, seconds
 	}
 	end := max(s.ReceiverLatestEnd, s.Received)
-	behind := int64(0)
-	if end > s.Replayed {
-		behind = int64(end - s.Replayed)
+	behind := int64(end - min(end, s.Replayed))
+	if behind == 0 {
+		seconds = new(float64)
 	}
-	late := 0.0
-	if behind > 0 && s.ReplayedCommitAt != nil {
-		late = max(0, now.Sub(*s.ReplayedCommitAt).Seconds())
+	return &behind, seconds
+}
+
+// primaryClock is the time there, by its last message: commit times are the
+// primary's (pitfall 11).
+func primaryClock(s postgres.Status, now time.Time) time.Time {
+	if s.PrimaryTime == nil || s.LastMsgReceiptAt == nil {
+		return now
 	}
-	return &behind, &late
+	return s.PrimaryTime.Add(now.Sub(*s.LastMsgReceiptAt))
 }
 
 func (in *view) archiveStatus() ArchiveStatus {

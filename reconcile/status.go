@@ -5,6 +5,8 @@ import (
 )
 
 // Status is what `status` shows: the host as it is, for people and monitors.
+// The fields that are promised are always there: a moment, a number or a thing
+// that is not known is null, a text or an LSN is empty.
 type Status struct {
 	Format    int              `json:"format"`
 	Site      string           `json:"site"`
@@ -31,8 +33,8 @@ type StandbyStatus struct {
 	Running          bool         `json:"running"`
 	Connected        bool         `json:"connected"`
 	InRecovery       bool         `json:"inRecovery"`
-	SystemIdentifier string       `json:"systemIdentifier,omitempty"`
-	Timeline         wal.Timeline `json:"timeline,omitempty"`
+	SystemIdentifier string       `json:"systemIdentifier"`
+	Timeline         wal.Timeline `json:"timeline"`
 	ReceivedLSN      wal.LSN      `json:"receivedLSN"`
 	ReplayedLSN      wal.LSN      `json:"replayedLSN"`
 	ReplayedCommitAt *Time        `json:"replayedCommitAt"`
@@ -48,8 +50,8 @@ type StandbyStatus struct {
 type ArchiveStatus struct {
 	Segments int          `json:"segments"`
 	Bytes    int64        `json:"bytes"`
-	First    string       `json:"first,omitempty"`
-	Last     string       `json:"last,omitempty"`
+	First    string       `json:"first"`
+	Last     string       `json:"last"`
 	Gaps     []ArchiveGap `json:"gaps"`
 }
 
@@ -77,7 +79,7 @@ type SnapshotStatus struct {
 	KeptBy   []string      `json:"keptBy"`
 	Label    string        `json:"label,omitempty"`
 	Used     int64         `json:"used"`
-	Verified *Verification `json:"verified,omitempty"`
+	Verified *Verification `json:"verified"`
 }
 
 // Verification is the outcome of a restore drill.
@@ -97,10 +99,10 @@ type RestoreStatus struct {
 	Name      string  `json:"name"`
 	State     string  `json:"state"` // running, recovering, stopped, failed, refused
 	Why       string  `json:"why,omitempty"`
-	Snapshot  string  `json:"snapshot,omitempty"`
+	Snapshot  string  `json:"snapshot"`
 	Reached   *Moment `json:"reached"`
-	Port      int     `json:"port,omitempty"`
-	Connect   string  `json:"connect,omitempty"`
+	Port      int     `json:"port"`
+	Connect   string  `json:"connect"`
 	Role      string  `json:"role,omitempty"` // to connect as: the admin role
 	Promoted  bool    `json:"promoted,omitempty"`
 	Dataset   string  `json:"dataset,omitempty"`
