@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -334,4 +335,12 @@ func briefly(p Plan) []string {
 		list = append(list, fmt.Sprintf("%s %s/%s", c.Action, c.Kind, c.Name))
 	}
 	return list
+}
+
+var errTest = errors.New("it could not be read")
+
+// without takes a dataset away.
+func without(state *State, name string) {
+	unmount(state, name)
+	state.ZFS.Datasets = slices.DeleteFunc(state.ZFS.Datasets, func(d zfs.Dataset) bool { return d.Name == name })
 }

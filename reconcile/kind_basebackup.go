@@ -62,7 +62,7 @@ func adoption(in *view, c Change) []Change {
 			fmt.Sprintf("move it aside (mv %s %s.aside), name another standby.dataDir, or correct standby.primary", s.DataDir, s.DataDir))}
 	}
 	if other, where := foreignSystem(in, control.SystemID); other != "" {
-		return []Change{c.block(fmt.Sprintf("the cluster in %s has system identifier %d, but this site's %s belong to %s", s.DataDir, control.SystemID, where, other),
+		return []Change{c.block(fmt.Sprintf("the cluster in %s has system identifier %d, but this site has %s of %s", s.DataDir, control.SystemID, where, other),
 			"give the other cluster a site name and an archive.dir of its own")}
 	}
 	return nil
@@ -95,7 +95,7 @@ func copyBlock(in *view) (why, mend string) {
 			fmt.Sprintf("install PostgreSQL %d here (apt install postgresql-%d) or name its folder as standby.binDir", p.Major, p.Major)
 	}
 	if other, where := foreignSystem(in, p.SystemID); other != "" {
-		return fmt.Sprintf("the primary's system identifier is %d, but this site's %s belong to %s: a copy would mix two databases", p.SystemID, where, other),
+		return fmt.Sprintf("the primary's system identifier is %d, but this site has %s of %s: a copy would mix two databases", p.SystemID, where, other),
 			"correct standby.primary, or give the new database a site name and an archive.dir of its own"
 	}
 	for _, t := range p.Tablespaces {
@@ -133,7 +133,7 @@ func mountBlock(in *view, dir string) (why, mend string) {
 	switch {
 	case !exists, holder.IsZFS() && holder.Source == p.Dataset && holder.Target == p.Mountpoint:
 		return "", ""
-	case under(holder.Target, p.Mountpoint) && holder.Target != p.Mountpoint:
+	case under(holder.Target, p.Mountpoint):
 		return fmt.Sprintf("%s, which should lie on dataset %s, lies on %s (%s), which is mounted at %s", dir, p.Dataset, holder.Source, holder.FSType, holder.Target),
 			"name that one's folder otherwise, or free it: umount " + holder.Target
 	case in.state.ZFS.Pool != nil && in.state.ZFS.Pool.AltRoot != "":
@@ -153,7 +153,7 @@ func foreignSystem(in *view, systemID uint64) (other, where string) {
 		}
 	}
 	if a := in.state.Archive.SystemID; a != 0 && a != systemID {
-		return strconv.FormatUint(a, 10), "archive (" + in.site.Archive.Dir + ")"
+		return strconv.FormatUint(a, 10), "an archive (" + in.site.Archive.Dir + ")"
 	}
 	return "", ""
 }

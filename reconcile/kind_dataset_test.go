@@ -50,22 +50,6 @@ func TestDiffDataset(t *testing.T) {
 }
 
 func TestDiffDatasetNew(t *testing.T) {
-	without := func(s *State, name string) {
-		var rest []zfs.Dataset
-		for _, d := range s.ZFS.Datasets {
-			if d.Name != name {
-				rest = append(rest, d)
-			}
-		}
-		s.ZFS.Datasets = rest
-		var mounts []zfs.Mount
-		for _, m := range s.Mounts {
-			if m.Source != name {
-				mounts = append(mounts, m)
-			}
-		}
-		s.Mounts = mounts
-	}
 	add := func(properties string) []string {
 		return []string{"datasets:\n", "datasets:\n  - name: extra\n    properties: " + properties + "\n  - name: extra/below\n    properties: {mountpoint: /below}\n"}
 	}

@@ -135,7 +135,7 @@ func neededSegment(s wal.SegmentFile, needs []need, size int64) bool {
 func firstNeed(needs []need) string {
 	var first need
 	for _, n := range needs {
-		if first.who == "" || n.from < first.from {
+		if first.who == "" || n.from < first.from || n.from == first.from && n.who < first.who {
 			first = n
 		}
 	}
