@@ -103,6 +103,9 @@ func TestSameDeviceBehindLinks(t *testing.T) {
 	if !sameDevice(link, disk) || sameDevice(link, filepath.Join(dir, "other")) {
 		t.Error("a link is the device behind it, and no other")
 	}
+	if !sameDevice("/dev/of-a-vendor/disk7", "disk7") || sameDevice("/dev/of-a-vendor/disk7", "disk") {
+		t.Error("a disk of any folder is shown by its last name")
+	}
 	if !sameDevice("/dev/null", "null") || sameDevice("/dev/null", "zero") {
 		t.Error("a name without a folder is looked for in /dev")
 	}

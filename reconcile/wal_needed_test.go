@@ -138,3 +138,13 @@ func TestUnneededWithoutNeeds(t *testing.T) {
 		t.Errorf("where nothing is known to need WAL, %d segments go", len(got))
 	}
 }
+
+// pitfall 53
+func TestFirstNeedOfEquals(t *testing.T) {
+	a, b, late := need{from: lsn(1), who: "a"}, need{from: lsn(1), who: "b"}, need{from: lsn(2), who: "0"}
+	for _, list := range [][]need{{a, b, late}, {late, b, a}} {
+		if got := firstNeed(list); got != "a, from 0/1000000" {
+			t.Errorf("the first of %v is %s", list, got)
+		}
+	}
+}
