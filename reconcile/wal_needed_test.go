@@ -81,6 +81,9 @@ func TestWALRemoval(t *testing.T) {
 			s.Clones[0].Marks[markState] = stateMaking
 		}},
 		"a restore whose base is not known": {want: "all", from: func(in *view, s *State) { addClone(s, in.site, "r") }},
+		"a restore whose base is not known, and whose stop is": {want: "all", from: func(in *view, s *State) {
+			addClone(s, in.site, "r", markStop, "1 "+lsn(30).String()+" after")
+		}},
 		"a restore that is to be made": {edits: []string{"{last: 3}\n", "{last: 3}\nrestores: [{name: r, port: 1923, target: {latest: true}}]\n"}, want: "1:50-109",
 			from: func(_ *view, s *State) { s.Resolved["r"] = Resolution{Base: Snapshot{Name: "x", Redo: lsn(50)}} }},
 		"snapshots of ours on a dataset that the file left": {want: "1:30-109", from: func(in *view, s *State) {
