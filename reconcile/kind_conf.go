@@ -183,7 +183,8 @@ func confAttrs(in *view, w confWanted) []Attr {
 		}
 	}
 	for _, name := range []string{mainFile, autoFile} {
-		if b, exists := cluster.Files[name]; exists == (w.files[name] != nil) && bytes.Equal(b, w.files[name]) {
+		have, exists := cluster.Files[name]
+		if want, wanted := w.files[name]; exists == wanted && bytes.Equal(have, want) {
 			continue
 		}
 		before := len(attrs)
