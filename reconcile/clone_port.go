@@ -45,7 +45,7 @@ func (in *view) givesUpPort(c Clone, port int) bool {
 		return true
 	}
 	r, _ := in.entry(c.Restore)
-	if len(replacing(r, c)) > 0 && (c.Promoted || in.state.Resolved[r.Name].refused()) {
+	if len(in.replacing(r, c)) > 0 && (c.Promoted || in.state.Resolved[r.Name].refused()) {
 		return false
 	}
 	return r.Port != port

@@ -135,7 +135,7 @@ func (in *view) restoreMountBlock(r spec.Restore) (why, mend string) {
 // existingRestore compares a finished clone with its entry.
 func (in *view) existingRestore(r spec.Restore, c Clone) []Change {
 	change := Change{Name: r.Name}.at(r.Pos)
-	if attrs := replacing(r, c); len(attrs) > 0 {
+	if attrs := in.replacing(r, c); len(attrs) > 0 {
 		change.Action, change.Attrs, change.Why = Replace, attrs, "its target or place changed"
 		if c.Promoted {
 			return []Change{change.block("its "+attrs[0].Name+" changed, but it was promoted and may hold work of its own",
@@ -169,7 +169,7 @@ func (in *view) existingRestore(r spec.Restore, c Clone) []Change {
 }
 
 // replacing lists what only a new clone can change.
-func replacing(r spec.Restore, c Clone) []Attr {
+func (in *view) replacing(r spec.Restore, c Clone) []Attr {
 	var attrs []Attr
 	if have := c.Marks[markTarget]; have != targetText(r.Target) {
 		attrs = append(attrs, Attr{Name: "target", Before: have, After: targetText(r.Target)})
@@ -177,7 +177,7 @@ func replacing(r spec.Restore, c Clone) []Attr {
 	if c.Dataset.Name != r.Dataset {
 		attrs = append(attrs, Attr{Name: "dataset", Before: c.Dataset.Name, After: r.Dataset})
 	}
-	if r.Mountpoint != "" && path.Clean(c.Dataset.Mountpoint) != path.Clean(r.Mountpoint) {
+	if r.Mountpoint != "" && path.Clean(c.Dataset.Mountpoint) != in.state.ZFS.WithAltRoot(path.Clean(r.Mountpoint)) {
 		attrs = append(attrs, Attr{Name: "mountpoint", Before: c.Dataset.Mountpoint, After: r.Mountpoint})
 	}
 	return attrs

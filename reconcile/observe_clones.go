@@ -88,7 +88,7 @@ func (h *Host) observeRestores(ctx context.Context, in *view) {
 	}
 	for _, r := range in.site.Restores {
 		clone, exists := in.cloneOf(r)
-		if exists && (clone.Marks[markState] == stateReady && len(replacing(r, clone)) == 0 || in.expired(clone, r)) {
+		if exists && (clone.Marks[markState] == stateReady && len(in.replacing(r, clone)) == 0 || in.expired(clone, r)) {
 			continue
 		}
 		if _, expired := in.expiredBefore(r); !exists && expired {

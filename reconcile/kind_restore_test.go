@@ -1,0 +1,35 @@
+package reconcile
+
+import (
+	"testing"
+
+	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
+)
+
+// TestReplacing: under the altroot of a rescue system a clone is where it was,
+// only further down, and is not made anew.
+func TestReplacing(t *testing.T) {
+	tests := map[string]struct {
+		altroot, at, wanted string
+		replaced            bool
+	}{
+		"where it should be":          {"", "/r", "/r", false},
+		"a slash at the end":          {"", "/r", "/r/", false},
+		"elsewhere":                   {"", "/other", "/r", true},
+		"inherited, and not asked of": {"", "/zp1/zreconcile/s1/r", "", false},
+		"under an altroot":            {"/mnt", "/mnt/r", "/r", false},
+		"elsewhere under an altroot":  {"/mnt", "/mnt/other", "/r", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			state := State{ZFS: zfs.Inventory{Pool: &zfs.Pool{Name: "zp1", AltRoot: test.altroot}}}
+			r := spec.Restore{Name: "r", Target: spec.Target{Latest: true}, Dataset: "zp1/r", Mountpoint: test.wanted}
+			c := Clone{Restore: "r", Dataset: zfs.Dataset{Name: "zp1/r", Mountpoint: test.at}, Marks: marks{markTarget: "latest"}}
+			attrs := (&view{state: &state}).replacing(r, c)
+			if got := len(attrs) > 0; got != test.replaced {
+				t.Errorf("replaced: %v, by %v", got, attrs)
+			}
+		})
+	}
+}
