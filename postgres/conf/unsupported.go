@@ -178,7 +178,7 @@ func (s Server) MissingLibraries(ctx context.Context, names []string) (map[strin
 	if len(names) == 0 {
 		return missing, nil
 	}
-	dir, err := s.libraryDir(ctx)
+	dir, err := s.pkglibdir(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -212,10 +212,10 @@ func findLibrary(name, dir string) (path string, there bool, err error) {
 // walReceiver is a library that every server has in its library directory.
 const walReceiver = "libpqwalreceiver.so"
 
-// libraryDir asks pg_config, which distributions ship apart from the server;
+// pkglibdir asks pg_config, which distributions ship apart from the server;
 // without it, the usual places beside the programs. A folder without the
 // server's own library is none: all that it lacks would seem to be missing.
-func (s Server) libraryDir(ctx context.Context) (string, error) {
+func (s Server) pkglibdir(ctx context.Context) (string, error) {
 	binDir := s.BinDir
 	if program, err := filepath.EvalSymlinks(filepath.Join(binDir, "postgres")); err == nil {
 		binDir = filepath.Dir(program) // programs may be links from a folder of PATH

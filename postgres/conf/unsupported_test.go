@@ -82,7 +82,7 @@ func TestUnsupportedGivesUpWithTheServersWords(t *testing.T) {
 
 func TestMissingLibraries(t *testing.T) {
 	s := localServer(t)
-	dir, err := s.libraryDir(context.Background())
+	dir, err := s.pkglibdir(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
