@@ -90,6 +90,8 @@ func get(ctx context.Context, req GetRequest) error {
 	switch {
 	case live == nil:
 		return nil
+	case errors.Is(live, ErrAbsent) && errors.Is(archived, ErrAbsent):
+		return req.fromPartial(ctx, seg)
 	case errors.Is(live, ErrAbsent):
 		return archived // absent in both, or what is wrong with the archived one
 	case errors.Is(archived, ErrAbsent):
@@ -187,6 +189,23 @@ func (req GetRequest) checkSum(sum checksum) (known bool, err error) {
 func (req GetRequest) sound(copied *os.File, origin string, seg Segment) (*segmentFile, error) {
 	f := &segmentFile{Closer: copied, segment: seg, origin: origin}
 	return f, f.begin(copied, req.SegmentSize, req.SystemID)
+}
+
+// fromPartial takes the last segment of a timeline that was left by a promotion:
+// the server renames it to NAME.partial, and what it holds up to there is all
+// that the timeline ever had.
+func (req GetRequest) fromPartial(ctx context.Context, seg Segment) error {
+	req.Name += ".partial"
+	for _, dir := range []string{req.Archive, req.Live} {
+		err := req.from(ctx, dir, func(_, copied *os.File, _ checksum) error {
+			_, err := req.sound(copied, filepath.Join(dir, req.Name), seg)
+			return err
+		})
+		if !errors.Is(err, ErrAbsent) {
+			return err
+		}
+	}
+	return ErrAbsent
 }
 
 // fromLive takes a segment from the live server's pg_wal. The server may rename
