@@ -2,6 +2,7 @@ package wal
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 // Inventory is what a directory of WAL holds, by name; the files are not opened.
 type Inventory struct {
 	Segments  []SegmentFile // by timeline and number
+	Damaged   []SegmentFile // those of another size than a segment's: short, empty, too long
 	Histories []string      // never removed (pitfall 22)
 	Partials  []string
 	Others    []string // base backup notes, left-over temporary files, checksums of files that are gone, strangers
@@ -25,7 +27,7 @@ type Inventory struct {
 // SegmentFile is the file of a complete segment.
 type SegmentFile struct {
 	Segment
-	Size    int64 // bytes; other than the segment size it is damaged
+	Size    int64 // bytes
 	ModTime time.Time
 }
 
@@ -51,8 +53,33 @@ func List(dir string, size int64) (Inventory, error) {
 			return Inventory{}, err
 		}
 	}
-	slices.SortFunc(inv.Segments, func(a, b SegmentFile) int { return compareSegments(a.Segment, b.Segment) })
+	for _, list := range [][]SegmentFile{inv.Segments, inv.Damaged} {
+		slices.SortFunc(list, func(a, b SegmentFile) int { return compareSegments(a.Segment, b.Segment) })
+	}
 	return inv, nil
+}
+
+// Headers takes the segments whose first page is not that of their name, or of
+// another cluster, out of Segments and into Damaged. It opens each file; what
+// is behind the first page is for a Reader to prove.
+func (inv *Inventory) Headers(dir string, systemID uint64) error {
+	var sound []SegmentFile
+	for _, s := range inv.Segments {
+		f, err := openSegment(context.Background(), Dir(dir), s.Segment, inv.size, systemID)
+		var bad *flaw
+		switch {
+		case err == nil:
+			_ = f.Close() // it was only looked at
+			sound = append(sound, s)
+		case errors.As(err, &bad):
+			inv.Damaged = append(inv.Damaged, s)
+		case !errors.Is(err, fs.ErrNotExist): // removed since the directory was read
+			return err
+		}
+	}
+	inv.Segments = sound
+	slices.SortFunc(inv.Damaged, func(a, b SegmentFile) int { return compareSegments(a.Segment, b.Segment) })
+	return nil
 }
 
 func (inv *Inventory) add(dir, name string, names []string) error {
@@ -66,7 +93,12 @@ func (inv *Inventory) add(dir, name string, names []string) error {
 		if err != nil {
 			return err
 		}
-		inv.Segments = append(inv.Segments, SegmentFile{seg, info.Size(), info.ModTime()})
+		file := SegmentFile{seg, info.Size(), info.ModTime()}
+		if file.Size != inv.size {
+			inv.Damaged = append(inv.Damaged, file)
+			return nil
+		}
+		inv.Segments = append(inv.Segments, file)
 	case kind == KindHistory:
 		inv.Histories = append(inv.Histories, name)
 		return inv.addPath(dir, name)

@@ -146,8 +146,11 @@ func TestInventory(t *testing.T) {
 	dir := t.TempDir()
 	const size = 1 << 20
 	for _, s := range []Segment{{1, 3}, {1, 4}, {1, 7}, {1, 8}, {2, 12}, {2, 13}} {
-		write(t, filepath.Join(dir, s.Name(size)), nil)
+		write(t, filepath.Join(dir, s.Name(size)), make([]byte, size))
 	}
+	short, empty := Segment{1, 5}, Segment{1, 6}
+	write(t, filepath.Join(dir, short.Name(size)), make([]byte, size-1))
+	write(t, filepath.Join(dir, empty.Name(size)), nil)
 	write(t, filepath.Join(dir, "00000002.history"), []byte("1\t0/A80000\tx\n"))
 	inv, err := List(dir, size)
 	if err != nil {
@@ -160,6 +163,12 @@ func TestInventory(t *testing.T) {
 	}
 	if got := inv.Gaps(); !slices.Equal(got, wantGaps) {
 		t.Error("gaps", got)
+	}
+	if len(inv.Damaged) != 2 || inv.Damaged[0].Segment != short || inv.Damaged[1].Segment != empty {
+		t.Error("damaged", inv.Damaged)
+	}
+	if err := inv.Headers(dir, 0); err != nil || len(inv.Segments) != 0 || len(inv.Damaged) != 8 {
+		t.Errorf("segments of zeros: %d are sound, %d are not, %v", len(inv.Segments), len(inv.Damaged), err)
 	}
 	if _, err := List(dir+"/nowhere", size); !errors.Is(err, os.ErrNotExist) {
 		t.Error("pitfall 51:", err)
