@@ -18,6 +18,24 @@ var managedConf string
 // shell could take for its own.
 const oddPassword = `it's a "quoted" \back\\slash: $HOME #1 %p `
 
+// Options are what initdb settles for good.
+type Options struct {
+	SegmentMB   int // size of a WAL segment; 0 is initdb's own, 16
+	NoChecksums bool
+}
+
+// arguments are initdb's.
+func (o Options) arguments() []string {
+	var args []string
+	if o.SegmentMB != 0 {
+		args = append(args, fmt.Sprintf("--wal-segsize=%d", o.SegmentMB))
+	}
+	if !o.NoChecksums {
+		args = append(args, "-k")
+	}
+	return args
+}
+
 // build makes the data directory and the configuration.
 func (p *Primary) build() error {
 	switch p.Kind {
@@ -26,11 +44,11 @@ func (p *Primary) build() error {
 	case Odd:
 		p.Superuser, p.Password = "boss", oddPassword
 		p.Tablespace = filepath.Join(p.Dir, "ts")
-		return p.buildPlain("-U", "boss", "--wal-segsize=1")
+		return p.buildPlain("-U", "boss", "--wal-segsize=1", "-k")
 	case Managed:
 		return p.buildManaged()
 	default:
-		return p.buildPlain()
+		return p.buildPlain(p.options.arguments()...)
 	}
 }
 
@@ -44,7 +62,7 @@ func (p *Primary) buildPlain(options ...string) error {
 // buildManaged leaves a postgresql.conf in the data directory that this
 // server could not read, and reads one that stands elsewhere.
 func (p *Primary) buildManaged() error {
-	if err := p.initdb(); err != nil {
+	if err := p.initdb("-k"); err != nil {
 		return err
 	}
 	p.configFile = filepath.Join(p.Dir, "service.conf")
@@ -87,7 +105,7 @@ func (p *Primary) initdb(options ...string) error {
 		return err
 	}
 	defer os.Remove(secret)
-	args := append([]string{"-D", p.DataDir, "--locale=C.UTF-8", "-E", "UTF8", "-N", "-k",
+	args := append([]string{"-D", p.DataDir, "--locale=C.UTF-8", "-E", "UTF8", "-N",
 		"--auth-local=peer", "--auth-host=scram-sha-256", "--pwfile=" + secret}, options...)
 	return p.run(p.program("initdb"), args...)
 }

@@ -63,14 +63,20 @@ type Primary struct {
 	Password   string
 	Tablespace string // the directory of its tablespace; "" is none
 
-	configFile string // read instead of the data directory's; "" is that
-	cluster    string // the name in /etc/postgresql; "" is none
+	configFile string  // read instead of the data directory's; "" is that
+	cluster    string  // the name in /etc/postgresql; "" is none
+	options    Options // of a plain one
 }
 
 // New makes a primary of the kind and starts it. What was made stays until
 // Destroy, which is to be called even when New failed.
-func New(kind Kind) (*Primary, error) {
-	p := &Primary{Kind: kind, Superuser: "postgres", User: "replicator", Password: "plain-secret"}
+func New(kind Kind) (*Primary, error) { return newOf(kind, Options{}) }
+
+// NewPlain makes a plain primary with other options of initdb, as New does.
+func NewPlain(o Options) (*Primary, error) { return newOf(Plain, o) }
+
+func newOf(kind Kind, o Options) (*Primary, error) {
+	p := &Primary{Kind: kind, Superuser: "postgres", User: "replicator", Password: "plain-secret", options: o}
 	var err error
 	if p.BinDir, err = newestBinDir(); err != nil {
 		return p, err
