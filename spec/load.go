@@ -18,18 +18,27 @@ const fragmentDir = "site.d"
 // is nil when one of the problems is an error; all of them are found at once.
 // The error is for a file that cannot be read.
 func Load(path string) (*Site, Problems, error) {
-	paths, err := fragments(path)
+	files, err := readFiles(path)
 	if err != nil {
 		return nil, nil, err
+	}
+	site, problems := Parse(files, path)
+	return site, problems, nil
+}
+
+// readFiles reads the site file and those of site.d beside it.
+func readFiles(path string) (map[string][]byte, error) {
+	paths, err := fragments(path)
+	if err != nil {
+		return nil, err
 	}
 	files := make(map[string][]byte, len(paths)+1)
 	for _, p := range append(paths, path) {
 		if files[p], err = readBounded(p); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	site, problems := Parse(files, path)
-	return site, problems, nil
+	return files, nil
 }
 
 // fragments lists the files of site.d beside the site file, sorted. Hidden
