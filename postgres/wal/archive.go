@@ -64,6 +64,7 @@ func List(dir string, size int64) (Inventory, error) {
 // is behind the first page is for a Reader to prove.
 func (inv *Inventory) Headers(dir string, systemID uint64) error {
 	var sound []SegmentFile
+	damaged := slices.Clone(inv.Damaged)
 	for _, s := range inv.Segments {
 		f, err := openSegment(context.Background(), Dir(dir), s.Segment, inv.size, systemID)
 		var bad *flaw
@@ -72,12 +73,12 @@ func (inv *Inventory) Headers(dir string, systemID uint64) error {
 			_ = f.Close() // it was only looked at
 			sound = append(sound, s)
 		case errors.As(err, &bad):
-			inv.Damaged = append(inv.Damaged, s)
+			damaged = append(damaged, s)
 		case !errors.Is(err, fs.ErrNotExist): // removed since the directory was read
 			return err
 		}
 	}
-	inv.Segments = sound
+	inv.Segments, inv.Damaged = sound, damaged
 	slices.SortFunc(inv.Damaged, func(a, b SegmentFile) int { return compareSegments(a.Segment, b.Segment) })
 	return nil
 }

@@ -162,6 +162,22 @@ insert into t select g, 'tail' from generate_series(300001,300100) g;
 	return c.waitArchived()
 }
 
+// waitPromoted waits for the end of recovery: with hot_standby, pg_ctl calls a
+// server started that answers, though it may have WAL to replay yet.
+func (c *cluster) waitPromoted() error {
+	for range 300 {
+		out, err := c.psql("select pg_is_in_recovery()")
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(out) == "f" {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("%s is still in recovery", c.data)
+}
+
 // waitArchived waits until every complete segment is in the archive.
 func (c *cluster) waitArchived() error {
 	for range 300 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -173,6 +174,7 @@ func TestPitfall17_NoCrashReadsAsAbsent(t *testing.T) {
 			if strings.HasSuffix(kind, "panic") {
 				panic("on purpose")
 			}
+			debug.SetMaxStack(1 << 20) // of the gigabyte that Go allows
 			var deep func(n int) int
 			deep = func(n int) int { return deep(n+1) + 1 }
 			return deep(0)
