@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/zreconcile/zreconcile/e2e/primary"
+)
+
+// follower is a standby of the site's primary, beside ours.
+func (s *site) follower(t testing.TB) *primary.Primary {
+	t.Helper()
+	f, err := s.Primary.Follower()
+	t.Cleanup(func() {
+		if err := f.Destroy(); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, err)
+	return f
+}
+
+// moments are targets with the rows that a restore to each must hold.
+type moments struct {
+	entries []entry
+	want    map[string]string
+}
+
+func (m *moments) add(t testing.TB, name, target, rows string) {
+	t.Helper()
+	if m.want == nil {
+		m.want = map[string]string{}
+	}
+	m.entries = append(m.entries, entry{Name: name, Target: target, Port: freePort(t)})
+	m.want[name] = rows
+}
+
+// only forgets all others.
+func (m *moments) only(names ...string) {
+	m.entries = slices.DeleteFunc(m.entries, func(e entry) bool { return !slices.Contains(names, e.Name) })
+}
+
+// restored proves that each of them can be had, with its rows and no other.
+func (s *site) restored(t *testing.T, m moments) {
+	t.Helper()
+	for some := range slices.Chunk(m.entries, 8) { // as many as fit on the pool
+		s.declare(t, some...)
+		s.converges(t)
+		for _, e := range some {
+			if got := s.on(t, e.Name, steps); got != m.want[e.Name] {
+				t.Errorf("%s (%s) holds %s, want %s", e.Name, e.Target, got, m.want[e.Name])
+			}
+		}
+	}
+	s.declare(t)
+	s.converges(t)
+}
+
+func at(moment string) string { return fmt.Sprintf("time: %q", moment) }
+
+// TestFailover follows the primary to its successor, planned and after a crash,
+// and once more to that one's: moments on either side of the switch can be had,
+// of the segment in which it was as well, whatever names them and from whichever
+// snapshot they begin.
+func TestFailover(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind primary.Kind
+		end  func(*primary.Primary) error // of the old primary
+	}{
+		"planned": {primary.Plain, (*primary.Primary).Stop},
+		"crash":   {primary.Odd, (*primary.Primary).Kill},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, ownPrimary(t, c.kind))
+			s.converges(t)
+			var m moments
+			s.stepTable(t)
+			s.commit(t, 1)
+			s.caughtUp(t)
+			s.run(t, "snapshot").exits(t, exitDone)
+			m.add(t, "snap", "snapshot: "+slices.Max(s.snapshotNames(t)), "1")
+			s.commit(t, 2)
+			m.add(t, "earlier", at(s.onPrimary(t, clockNow)), "1 2")
+			s.commit(t, 3)
+			s.switchSegment(t)
+			s.failsOver(t, &m, 3, c.end)
+			if archived := s.status(t).Archive; len(archived.Gaps) > 0 {
+				t.Errorf("gaps where there are none: %s", archived.Gaps)
+			}
+			s.restored(t, m)
+
+			if name == "crash" { // and once more, to a third timeline
+				m.only("snap", "close1", "between1", "later1")
+				s.failsOver(t, &m, 10, c.end)
+				s.restored(t, m)
+			}
+		})
+	}
+}
+
+// failsOver replaces the primary amid five commits after n, and takes a
+// snapshot behind the switch.
+func (s *site) failsOver(t *testing.T, m *moments, n int, end func(*primary.Primary) error) {
+	t.Helper()
+	next := s.follower(t)
+	timeline := s.status(t).Standby.Timeline
+	rows := func(last int) string {
+		text := "1"
+		for i := 2; i <= last; i++ {
+			text += fmt.Sprintf(" %d", i)
+		}
+		return text
+	}
+	name := func(what string) string { return fmt.Sprintf("%s%d", what, timeline) }
+	s.commit(t, n+1)
+	m.add(t, name("close"), at(s.onPrimary(t, clockNow)), rows(n+1))
+	xid := s.commit(t, n+2)
+	m.add(t, name("xid-before"), "xid: "+xid+", stop: before", rows(n+1))
+	m.add(t, name("xid-after"), "xid: "+xid+", stop: after", rows(n+2))
+	point := fmt.Sprintf("end-of-%d", timeline)
+	must(t, s.Primary.Exec("SELECT pg_create_restore_point('"+point+"')"))
+	m.add(t, name("point"), "restorePoint: "+point, rows(n+2))
+	m.add(t, name("lsn"), "lsn: "+s.onPrimary(t, "SELECT pg_current_wal_flush_lsn()::text")+", stop: before", rows(n+2))
+	must(t, next.CatchUp(s.Primary))
+	s.caughtUp(t)
+
+	standby := s.postmaster(t)
+	must(t, end(s.Primary))
+	must(t, next.Promote())
+	s.Primary = next
+	s.write(t)
+	s.converges(t)
+	m.add(t, name("between"), at(s.onPrimary(t, clockNow)), rows(n+2))
+	s.commit(t, n+3)
+	s.caughtUp(t)
+	m.add(t, name("first"), at(s.onPrimary(t, clockNow)), rows(n+3))
+	xid = s.commit(t, n+4)
+	m.add(t, name("xid-later"), "xid: "+xid+", stop: after", rows(n+4))
+	s.commit(t, n+5)
+	first := s.switchSegment(t)
+	s.run(t, "snapshot").exits(t, exitDone)
+	m.add(t, name("snap"), "snapshot: "+slices.Max(s.snapshotNames(t)), rows(n+5))
+	s.commit(t, n+6)
+	m.add(t, name("later"), at(s.onPrimary(t, clockNow)), rows(n+6))
+	s.commit(t, n+7)
+	s.caughtUp(t)
+	m.add(t, name("latest"), "latest: true", rows(n+7))
+
+	s.reachesArchive(t, first)
+	s.reachesArchive(t, fmt.Sprintf("%08X.history", timeline+1))
+	if got := s.status(t).Standby.Timeline; got != timeline+1 {
+		t.Errorf("the standby is on timeline %d, want %d", got, timeline+1)
+	}
+	if s.postmaster(t) != standby {
+		t.Error("the standby was restarted")
+	}
+	if _, err := os.Stat(s.inArchive(fmt.Sprintf("%08X%s", timeline, first[8:]))); err != nil {
+		t.Errorf("the last segment of timeline %d: %v", timeline, err)
+	}
+}
