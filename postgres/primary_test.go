@@ -40,17 +40,17 @@ func TestIdentify(t *testing.T) {
 		if sizes.Size < 10<<20 || len(sizes.Tablespaces) != 1 || sizes.Tablespaces[0].Location != location {
 			t.Errorf("%s: %+v", role, sizes)
 		}
-		exists, known, err := SlotExists(ctx, p, "zrt_"+role)
-		if exists || err != nil || info.Major >= 15 && !known {
-			t.Errorf("%s: slot before %v, %v, %v", role, exists, known, err)
+		slot, known, err := ReadSlot(ctx, p, "zrt_"+role)
+		if slot.Exists || err != nil || info.Major >= 15 && !known {
+			t.Errorf("%s: slot before %v, %v, %v", role, slot, known, err)
 		}
 		for range 2 { // the second time is success, too
 			if err := CreateSlot(ctx, p, "zrt_"+role); err != nil {
 				t.Error(err)
 			}
 		}
-		if exists, _, err := SlotExists(ctx, p, "zrt_"+role); !exists || err != nil {
-			t.Errorf("%s: slot after %v, %v", role, exists, err)
+		if slot, _, err := ReadSlot(ctx, p, "zrt_"+role); !slot.Exists || err != nil {
+			t.Errorf("%s: slot after %v, %v", role, slot, err)
 		}
 	}
 	if !ask[bool](t, c, "select bool_and(restart_lsn is not null) from pg_replication_slots") {

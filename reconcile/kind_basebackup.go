@@ -228,15 +228,6 @@ func applyBasebackup(ctx context.Context, h *Host, in *view, c Change) error {
 	})
 }
 
-// ensureSlot makes the replication slot that the file names on the primary.
-func (h *Host) ensureSlot(ctx context.Context, in *view) (string, error) {
-	slot := in.site.Standby.Primary.Slot
-	if slot == "" {
-		return "", nil
-	}
-	return slot, postgres.CreateSlot(ctx, h.primary(in.site, in.state.Cluster.Password), slot)
-}
-
 // contentOf tells what stands in a data directory; strangers are the names of
 // files that are no cluster's.
 func contentOf(dir string) (c Content, strangers []string, err error) {

@@ -25,6 +25,7 @@ func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Stat
 	if p := state.ZFS.Pool; p != nil {
 		s.Pool = &PoolStatus{Name: p.Name, Health: p.Health, Size: p.Size, Free: p.Free}
 	}
+	s.Standby.SlotRetainedBytes = h.slotRetained(ctx, in)
 	s.Failures = state.failureTexts()
 	h.addWindows(ctx, in, &s)
 	return s, nil
@@ -33,6 +34,9 @@ func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Stat
 func (in *view) standbyStatus() StandbyStatus {
 	s := StandbyStatus{PendingRestart: []string{}}
 	c := in.state.Cluster
+	if in.site.Standby != nil {
+		s.Slot = in.site.Standby.Primary.Slot
+	}
 	if c.Control != nil {
 		s.SystemIdentifier, s.Timeline = strconv.FormatUint(c.Control.SystemID, 10), c.Control.Timeline
 	}

@@ -50,6 +50,32 @@ func TestLag(t *testing.T) {
 	}
 }
 
+// TestPitfall24_ArchiverFailures: the last failure counts until something was
+// archived after it, and only then.
+func TestPitfall24_ArchiverFailures(t *testing.T) {
+	const segment = "00000001000000000000006E"
+	earlier, later := new(ago(time.Minute)), new(ago(time.Second))
+	for name, test := range map[string]struct {
+		archived, failed *time.Time
+		want             string
+	}{
+		"never failed":               {archived: later},
+		"failed before anything was": {failed: earlier, want: segment},
+		"failed since":               {archived: earlier, failed: later, want: segment},
+		"goes on after a failure":    {archived: later, failed: earlier},
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := givenSite(t)
+			state := converged(t, site)
+			s := state.Cluster.Status
+			s.LastArchivedAt, s.LastFailedAt, s.LastFailedWAL = test.archived, test.failed, segment
+			if got := givenView(site, &state).standbyStatus().ArchiverFailing; got != test.want {
+				t.Errorf("shown as failing: %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // promised are the fields of the contract, by where they stand.
 var promised = map[string][]string{
 	"":          {"format", "site", "standby", "archive", "snapshots", "windows", "restores"},

@@ -44,6 +44,9 @@ type StandbyStatus struct {
 	Connect          string       `json:"connect,omitempty"`
 	Role             string       `json:"role,omitempty"`            // to connect as: the admin role
 	ArchiverFailing  string       `json:"archiverFailing,omitempty"` // the WAL file that archive_command fails on
+
+	Slot              string `json:"slot,omitempty"`    // the replication slot that the file names
+	SlotRetainedBytes *int64 `json:"slotRetainedBytes"` // WAL that the primary keeps for it; null: unknown, or no slot
 }
 
 // ArchiveStatus is the WAL archive; First and Last are names of segments.

@@ -73,6 +73,9 @@ func showStandby(v view, s reconcile.StandbyStatus, as login) {
 	if s.ArchiverFailing != "" {
 		v.printf("  %s\n", v.bad("archiving fails at "+printable(s.ArchiverFailing)))
 	}
+	if s.Slot != "" {
+		v.printf("  slot       %s\n", slot(s))
+	}
 	if s.Running && s.Connect != "" {
 		v.printf("  connect    %s\n", psql(s.Connect, as.of(s.Role)))
 	}
@@ -100,6 +103,14 @@ func lag(s reconcile.StandbyStatus) string {
 		parts = append(parts, span(time.Duration(*s.LagSeconds*float64(time.Second))))
 	}
 	return orUnknown(strings.Join(parts, ", "))
+}
+
+// slot says what the primary keeps for a standby that may be away.
+func slot(s reconcile.StandbyStatus) string {
+	if s.SlotRetainedBytes == nil {
+		return printable(s.Slot) + ", what it retains on the primary is unknown"
+	}
+	return printable(s.Slot) + " retains " + size(*s.SlotRetainedBytes) + " of WAL on the primary"
 }
 
 func showArchive(v view, a reconcile.ArchiveStatus) {

@@ -23,7 +23,7 @@ func at(t *testing.T, text string) *reconcile.Time {
 
 func sampleStatus(t *testing.T) reconcile.Status {
 	t.Helper()
-	lagBytes, lagSeconds := int64(2048), 0.1
+	lagBytes, lagSeconds, retained := int64(2048), 0.1, int64(3<<30)
 	return reconcile.Status{
 		Format: reconcile.Format, Site: "rds-prod",
 		Pool: &reconcile.PoolStatus{Name: "zp1", Health: "ONLINE", Size: 100 << 30, Free: 60 << 30},
@@ -31,7 +31,7 @@ func sampleStatus(t *testing.T) reconcile.Status {
 			Running: true, Connected: true, InRecovery: true, SystemIdentifier: "7300000000000000001", Timeline: 1,
 			ReceivedLSN: 0x11D97002068, ReplayedLSN: 0x11D97002000, ReplayedCommitAt: at(t, "2026-11-23T00:00:29Z"),
 			LagBytes: &lagBytes, LagSeconds: &lagSeconds, PendingRestart: []string{"max_connections"},
-			Connect: "host=/run/zreconcile/rds-prod port=1922",
+			Connect: "host=/run/zreconcile/rds-prod port=1922", Slot: "zreconcile", SlotRetainedBytes: &retained,
 		},
 		Archive: reconcile.ArchiveStatus{
 			Segments: 12, Bytes: 12 << 24, First: "000000010000011D00000090", Last: "000000010000011D00000097",
@@ -63,7 +63,7 @@ func TestShowStatus(t *testing.T) {
 		Failures: []string{"the primary: connection refused"},
 	}
 	promoted := sampleStatus(t)
-	promoted.Standby = reconcile.StandbyStatus{Running: true, ArchiverFailing: "000000010000011D00000097"}
+	promoted.Standby = reconcile.StandbyStatus{Running: true, ArchiverFailing: "000000010000011D00000097", Slot: "zreconcile"}
 	promoted.Restores[0].Promoted = true
 	for range 20 {
 		promoted.Snapshots = append(promoted.Snapshots, promoted.Snapshots[1])
