@@ -48,6 +48,15 @@ type ControlData struct {
 // can be served.
 func (c ControlData) ConsistentLSN() wal.LSN { return max(c.MinRecoveryPoint, c.RedoLSN) }
 
+// ConsistentTimeline is the timeline that ConsistentLSN lies on. After the
+// primary's switch to a new one it is ahead of the latest checkpoint's.
+func (c ControlData) ConsistentTimeline() wal.Timeline {
+	if c.MinRecoveryPoint >= c.RedoLSN && c.MinRecoveryTimeline != 0 {
+		return c.MinRecoveryTimeline
+	}
+	return c.Timeline
+}
+
 // InRecovery tells whether this is a standby's directory, in use or cleanly
 // stopped. One in any other state is no base for point-in-time recovery.
 func (c ControlData) InRecovery() bool {

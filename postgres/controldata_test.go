@@ -54,6 +54,19 @@ func TestConsistentLSN(t *testing.T) {
 	}
 }
 
+// After a switch of the primary the checkpoint is still of the timeline before.
+func TestConsistentTimeline(t *testing.T) {
+	for _, test := range []struct {
+		minRecovery, redo     wal.LSN
+		minTimeline, at, want wal.Timeline
+	}{{7, 5, 2, 1, 2}, {5, 5, 2, 1, 2}, {3, 5, 1, 2, 2}, {0, 5, 0, 1, 1}} {
+		c := ControlData{MinRecoveryPoint: test.minRecovery, RedoLSN: test.redo, MinRecoveryTimeline: test.minTimeline, Timeline: test.at}
+		if got := c.ConsistentTimeline(); got != test.want {
+			t.Errorf("%+v: %v, want %v", test, got, test.want)
+		}
+	}
+}
+
 // pitfall 14
 func TestInRecovery(t *testing.T) {
 	for state, want := range map[string]bool{

@@ -73,7 +73,7 @@ func applySnapshot(ctx context.Context, h *Host, in *view, c Change) (name strin
 	if c.Action == Update {
 		for _, s := range ours(in.site, in.state) {
 			if s.Name == c.Name {
-				return c.Name, h.completeSnapshot(ctx, in, s.Data.Full(), s.ReplayedAt)
+				return c.Name, h.completeSnapshot(ctx, in, s.Data.Full(), s.ReplayedAt, false)
 			}
 		}
 		return c.Name, nil
@@ -124,7 +124,7 @@ func (h *Host) takeSnapshot(ctx context.Context, in *view, o SnapshotOptions) (s
 			}
 		}
 	}
-	return name, h.completeSnapshot(ctx, in, datasets[0]+"@"+name, replayedAt)
+	return name, h.completeSnapshot(ctx, in, datasets[0]+"@"+name, replayedAt, true)
 }
 
 // stampsBefore reads what a snapshot taken from now on holds at least.
@@ -135,7 +135,7 @@ func (h *Host) stampsBefore(ctx context.Context, in *view, cluster *postgres.Clu
 	}
 	stamps = append(owner(in.site.Name),
 		zfs.Prop{Name: markSystemID, Value: strconv.FormatUint(control.SystemID, 10)},
-		zfs.Prop{Name: markTimeline, Value: strconv.FormatUint(uint64(control.Timeline), 10)},
+		timelineMark(control),
 		zfs.Prop{Name: markRedo, Value: control.RedoLSN.String()})
 	replayed := control.ConsistentLSN()
 	if in.state.Cluster.Process.Running {
@@ -172,10 +172,17 @@ func (h *Host) freeSecond(ctx context.Context, in *view) (time.Time, error) {
 	}
 }
 
+// timelineMark is the timeline of what a cluster has replayed.
+func timelineMark(control postgres.ControlData) zfs.Prop {
+	return zfs.Prop{Name: markTimeline, Value: strconv.FormatUint(uint64(control.ConsistentTimeline()), 10)}
+}
+
 // completeSnapshot stamps the earliest moment that a snapshot serves: the LSN
 // where it is consistent, read afterwards and so an upper bound, and the newest
-// commit or abort up to there, read from WAL (pitfalls 8, 9).
-func (h *Host) completeSnapshot(ctx context.Context, in *view, full string, replayedAt time.Time) error {
+// commit or abort up to there, read from WAL (pitfalls 8, 9). The run that has
+// just taken it stamps the timeline anew, which the primary may have left
+// meanwhile; in a later one the data directory may be that of another copy.
+func (h *Host) completeSnapshot(ctx context.Context, in *view, full string, replayedAt time.Time, justTaken bool) error {
 	cluster := h.cluster(in.site, in.state.Server.BinDir, in.state.Cluster.AdminRole, in.state.Server.User)
 	control, err := cluster.ControlData(ctx)
 	if err != nil {
@@ -183,8 +190,9 @@ func (h *Host) completeSnapshot(ctx context.Context, in *view, full string, repl
 	}
 	consistent := control.ConsistentLSN()
 	earliest := h.earliestTime(ctx, in, consistent, control, replayedAt)
-	return h.ZFS.SetProperties(ctx, full, []zfs.Prop{
-		{Name: markConsistent, Value: consistent.String()},
-		{Name: markEarliestAt, Value: FormatTime(earliest)},
-	})
+	stamps := []zfs.Prop{{Name: markConsistent, Value: consistent.String()}, {Name: markEarliestAt, Value: FormatTime(earliest)}}
+	if justTaken {
+		stamps = append(stamps, timelineMark(control))
+	}
+	return h.ZFS.SetProperties(ctx, full, stamps)
 }
