@@ -51,6 +51,7 @@ func (d *draft) decode() {
 		s.Verify = d.verify(n)
 	}
 	defaults := d.restoreDefaults(root.get("restoreDefaults"))
+	s.Drill = Drill{Conf: defaults.conf, Properties: defaults.properties}
 	for _, n := range d.restores {
 		s.Restores = append(s.Restores, d.restore(n, defaults))
 	}

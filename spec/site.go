@@ -16,6 +16,7 @@ type Site struct {
 	Archive   *Archive
 	Snapshots *Snapshots
 	Verify    *Verify
+	Drill     Drill     // of restoreDefaults, for drills
 	Restores  []Restore // restoreDefaults merged in; those of site.d follow those of the file
 	Health    Health
 
@@ -154,6 +155,12 @@ type Verify struct {
 	Amcheck   bool
 	Queries   []Query
 	Pos       Pos
+}
+
+// Drill is what the clone of a restore drill is made with.
+type Drill struct {
+	Conf       []Setting
+	Properties []Property
 }
 
 // Query is a statement of a drill and the text of its only value.
