@@ -240,6 +240,10 @@ type statusJSON struct {
 		Name, GUID, RedoLSN string
 		TakenAt             time.Time
 		KeptBy              []string
+		Earliest            *struct {
+			LSN  string
+			Time *time.Time
+		}
 	}
 	Windows  []struct{ From, To time.Time }
 	Restores []struct {
