@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/zreconcile/zreconcile/e2e/primary"
@@ -159,4 +160,49 @@ func (s *site) failsOver(t *testing.T, m *moments, n int, end func(*primary.Prim
 	if _, err := os.Stat(s.inArchive(fmt.Sprintf("%08X%s", timeline, first[8:]))); err != nil {
 		t.Errorf("the last segment of timeline %d: %v", timeline, err)
 	}
+}
+
+// TestFailoverThenAlone: a standby that crashed soon after a failover, whose
+// pg_control does not tell of the new timeline, and that finds no primary any
+// more: the latest moment is still that of what it received.
+func TestFailoverThenAlone(t *testing.T) {
+	s := newSite(t, ownPrimary(t, primary.Plain))
+	s.converges(t)
+	s.stepTable(t)
+	s.commit(t, 1)
+	next := s.follower(t)
+	s.caughtUp(t)
+	must(t, s.Primary.Kill())
+	must(t, next.Promote())
+	s.Primary = next
+	s.write(t)
+	s.converges(t)
+	s.commit(t, 2)
+	s.caughtUp(t)
+	must(t, next.Kill())
+	s.killStandby(t)
+	latest := entry{Name: "down", Target: "latest: true", Port: freePort(t)}
+	s.declare(t, latest)
+	s.run(t, "apply", "-o", "json", "--only", "restore").exits(t, exitDone)
+	if got := s.on(t, "down", steps); got != "1 2" {
+		t.Errorf("while the standby is down, the latest moment holds %s", got)
+	}
+	s.apply(t).exits(t, exitDone) // it starts, and is alone
+	s.isConverged(t)
+	if got := s.status(t).Standby.Timeline; got != 2 {
+		t.Errorf("the standby is on timeline %d", got)
+	}
+	s.declare(t, latest, entry{Name: "alone", Target: "latest: true", Port: freePort(t)})
+	s.converges(t)
+	if got := s.on(t, "alone", steps); got != "1 2" {
+		t.Errorf("while the standby is alone, the latest moment holds %s", got)
+	}
+}
+
+// killStandby ends our standby as a power cut would.
+func (s *site) killStandby(t testing.TB) {
+	t.Helper()
+	pid := s.postmaster(t)
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
+	eventually(t, "the end of the standby's processes", func() bool { return len(s.programs(t)) == 0 })
 }

@@ -33,6 +33,7 @@ func (h *Host) observe(ctx context.Context, site *spec.Site, now time.Time, plan
 	h.observePaths(in)
 	h.observeServer(ctx, in, planning)
 	h.observeCluster(ctx, in)
+	h.observeTimeline(ctx, in)
 	h.observeArchive(in)
 	h.observeClones(ctx, in)
 	h.observePorts(in)

@@ -51,7 +51,7 @@ func (in *view) timeline() wal.Timeline {
 	}
 	newest := wal.Timeline(1)
 	if c := in.state.Cluster.Control; c != nil {
-		newest = max(newest, c.Timeline, c.MinRecoveryTimeline)
+		newest = max(newest, c.Timeline, c.MinRecoveryTimeline, in.state.Cluster.LiveTimeline)
 		return newest
 	}
 	for _, s := range in.state.Archive.Inventory.Segments {

@@ -126,6 +126,7 @@ type Cluster struct {
 	Standby         bool              // standby.signal stands there
 	BackupLabel     bool              // a copy that was not replayed to its end yet
 	LostWAL         string            // the server's words where it can't follow any more
+	LiveTimeline    wal.Timeline      // the newest that the standby has WAL of; 0 is not known
 	Process         postgres.Process
 	Status          *postgres.Status // nil while it does not run
 	AdminRole       string           // who we connect as; "" is not known yet
