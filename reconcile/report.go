@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -271,15 +272,13 @@ func (in *view) restoreStatuses() []RestoreStatus {
 			list = append(list, in.missingRestore(r))
 			continue
 		}
-		s := cloneStatus(c)
+		s := in.cloneStatus(c)
 		s.ExpiresAt = timePtr(expiresAt(c, r))
 		list = append(list, s)
 	}
 	for _, c := range in.state.Clones {
 		if _, wanted := in.entry(c.Restore); !wanted {
-			s := cloneStatus(c)
-			s.Why = "not in the file any more"
-			list = append(list, s)
+			list = append(list, in.cloneStatus(c))
 		}
 	}
 	for i := range list {
@@ -302,7 +301,7 @@ func (in *view) missingRestore(r spec.Restore) RestoreStatus {
 	return s
 }
 
-func cloneStatus(c Clone) RestoreStatus {
+func (in *view) cloneStatus(c Clone) RestoreStatus {
 	s := RestoreStatus{Name: c.Restore, State: "stopped", Port: int(c.Marks.int(markPort)), Promoted: c.Promoted, Dataset: c.Dataset.Name}
 	if base := c.Marks[markBase]; base != "" {
 		_, s.Snapshot, _ = cutLast(base, "@")
@@ -320,5 +319,18 @@ func cloneStatus(c Clone) RestoreStatus {
 	if lsn := c.Marks.lsn(markReachedLSN); lsn != 0 {
 		s.Reached = &Moment{LSN: lsn, Time: timePtr(c.Marks.time(markReachedAt))}
 	}
+	in.tellLeaving(c, &s)
 	return s
+}
+
+// tellLeaving says of a clone that is to go why, and when it will be destroyed.
+func (in *view) tellLeaving(c Clone, s *RestoreStatus) {
+	why, _, keep := in.leaving(c)
+	if why == "" {
+		return
+	}
+	s.Why, s.Kept = strings.TrimPrefix(strings.TrimPrefix(why, "it "), "is "), keep
+	if due, goes := in.cloneDue(c); goes {
+		s.DestroyedAt = timePtr(due)
+	}
 }

@@ -110,4 +110,7 @@ type RestoreStatus struct {
 	Promoted  bool    `json:"promoted,omitempty"`
 	Dataset   string  `json:"dataset,omitempty"`
 	ExpiresAt *Time   `json:"expiresAt"`
+
+	Kept        bool  `json:"kept,omitempty"`        // it left the file or expired, and is only stopped
+	DestroyedAt *Time `json:"destroyedAt,omitempty"` // when the grace ends of one that left the file or expired
 }

@@ -109,11 +109,16 @@ func (w *watching) statusLine(p Plan) string {
 
 // apply takes the lock for the time of one apply only.
 func (w *watching) apply(ctx context.Context) (Plan, error) {
-	lock, err := w.host.Lock(ctx, w.site.Name, w.options.LockTimeout)
+	name := w.site.Name
+	lock, err := w.host.Lock(ctx, name, w.options.LockTimeout)
 	if err != nil {
 		return Plan{}, err
 	}
 	defer lock.Release()
+	// Who held it until now may have added a restore or removed one.
+	if w.versions() != w.read && w.reload() && w.site.Name != name {
+		return Plan{}, fmt.Errorf("the file became that of site %s, and the lock is that of site %s", w.site.Name, name)
+	}
 	plan, state, err := w.host.apply(ctx, w.site, w.host.Clock(), nil)
 	site := w.site
 	w.glance = func() string { return glance(site, state) }

@@ -61,14 +61,7 @@ func runApply(ctx context.Context, p *program, o applyOptions) error {
 	if err != nil {
 		return p.fail(err, blankPlan(""))
 	}
-	told := outcomes{}
-	if !p.json() { // a person sees each when it has happened, programs find it in the log
-		p.onChange = func(c reconcile.Change, _ time.Duration) {
-			p.progress.finish()
-			showOutcome(p.view(site, p.clock()), c)
-			told.add(c)
-		}
-	}
+	told := p.tellChanges(site)
 	plan, err := p.applyLocked(ctx, site, only, o.lockTimeout)
 	if err != nil && len(plan.Changes) == 0 {
 		return p.fail(err, blankPlan(site.Name))
@@ -82,16 +75,49 @@ func runApply(ctx context.Context, p *program, o applyOptions) error {
 	return report(applyStatus(plan))
 }
 
+// tellChanges lets a person see each change when it has happened; programs find
+// it in the log.
+func (p *program) tellChanges(site *spec.Site) outcomes {
+	told := outcomes{}
+	if !p.json() {
+		p.onChange = func(c reconcile.Change, _ time.Duration) {
+			p.progress.finish()
+			showOutcome(p.view(site, p.clock()), c)
+			told.add(c)
+		}
+	}
+	return told
+}
+
 func (p *program) applyLocked(ctx context.Context, site *spec.Site, only reconcile.Only, timeout time.Duration) (reconcile.Plan, error) {
 	h := p.newHost()
-	unlock, err := h.Lock(ctx, site.Name, timeout)
+	site, unlock, err := p.lockSite(ctx, h, site, timeout)
 	if err != nil {
-		return reconcile.Plan{}, interrupted(ctx, err)
+		return reconcile.Plan{}, err
 	}
 	defer unlock()
 	defer p.progress.finish()
 	plan, err := h.Apply(ctx, site, p.clock(), only)
 	return plan, interrupted(ctx, err)
+}
+
+// lockSite takes the lock of a site and reads its files again. Who held it until
+// now may have added a restore or removed one; the old reading would undo that.
+func (p *program) lockSite(ctx context.Context, h host, site *spec.Site, timeout time.Duration) (*spec.Site, func(), error) {
+	unlock, err := h.Lock(ctx, site.Name, timeout)
+	if err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
+	now, problems, err := readSite(site.File)
+	if err == nil && now.Name != site.Name {
+		err = fmt.Errorf("%s became that of site %s while this run waited for the lock of site %s: run it again", site.File, now.Name, site.Name)
+	}
+	if err != nil {
+		unlock()
+		p.showProblems(problems)
+		return nil, nil, err
+	}
+	return now, unlock, nil
 }
 
 // interrupted says so where a signal is what ended the work.

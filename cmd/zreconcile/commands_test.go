@@ -25,7 +25,10 @@ type recorder struct {
 	status  reconcile.Status
 	err     error
 	lockErr error
-	held    bool // ReleaseSnapshot finds a hold
+	held    bool                     // ReleaseSnapshot finds a hold
+	restore *reconcile.RestoreStatus // nil: there is none
+	renewed bool                     // RenewRestore finds one that expired
+	during  func(*spec.Site)         // is called by Apply
 	watch   func(context.Context, reconcile.WatchOptions) error
 }
 
@@ -40,6 +43,9 @@ func (r *recorder) Plan(_ context.Context, site *spec.Site, now time.Time, only 
 
 func (r *recorder) Apply(_ context.Context, site *spec.Site, now time.Time, only reconcile.Only) (reconcile.Plan, error) {
 	r.ask("apply %s at %s only %v", site.Name, reconcile.FormatTime(now), only)
+	if r.during != nil {
+		r.during(site)
+	}
 	return r.plan, r.err
 }
 
@@ -56,6 +62,22 @@ func (r *recorder) TakeSnapshot(_ context.Context, site *spec.Site, o reconcile.
 func (r *recorder) ReleaseSnapshot(_ context.Context, site *spec.Site, name string) (bool, error) {
 	r.ask("release %s %s", site.Name, name)
 	return r.held, r.err
+}
+
+func (r *recorder) RestoreStatus(_ context.Context, _ *spec.Site, _ time.Time, name string) (reconcile.RestoreStatus, bool, error) {
+	r.ask("restore %s", name)
+	if r.restore == nil {
+		return reconcile.RestoreStatus{}, false, nil
+	}
+	return *r.restore, true, nil
+}
+
+func (r *recorder) RenewRestore(_ context.Context, _ *spec.Site, _ time.Time, name string) (func(context.Context) error, error) {
+	r.ask("renew %s", name)
+	if !r.renewed {
+		return nil, nil
+	}
+	return func(context.Context) error { r.ask("take the renewal back"); return nil }, nil
 }
 
 func (r *recorder) Watch(ctx context.Context, o reconcile.WatchOptions) error {
@@ -80,6 +102,12 @@ func invoke(t *testing.T, h host, args ...string) (status int, stdout, stderr st
 	if err := os.WriteFile(file, []byte(validSite), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return invokeOn(t, file, h, args...)
+}
+
+// invokeOn is invoke with a site file of the test's own.
+func invokeOn(t *testing.T, file string, h host, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
 	var out, errs bytes.Buffer
 	p := &program{
 		stdout: stream{Writer: &out, width: defaultWidth}, stderr: stream{Writer: &errs, width: defaultWidth},

@@ -228,22 +228,29 @@ func drawTimeline(v view, s reconcile.Status, line scale) {
 func showRestores(v view, restores []reconcile.RestoreStatus, as login) {
 	v.printf("\nrestores: %d\n", len(restores))
 	for _, r := range restores {
-		v.printf("  %s: %s\n", v.strong(printable(r.Name)), restoreState(v, r))
-		if r.Why != "" {
-			v.printf("%s", indented("    ", r.Why))
-		}
-		if r.Snapshot != "" {
-			v.printf("    from       %s\n", printable(r.Snapshot))
-		}
-		if r.Reached != nil {
-			v.printf("    reached    %s\n", reached(v, *r.Reached))
-		}
-		if r.ExpiresAt != nil {
-			v.printf("    expires    %s%s\n", v.moment(r.ExpiresAt.Time), away(r.ExpiresAt.Sub(v.now)))
-		}
-		if r.Connect != "" {
-			v.printf("    connect    %s\n", psql(r.Connect, as.of(r.Role)))
-		}
+		showRestore(v, r, as)
+	}
+}
+
+func showRestore(v view, r reconcile.RestoreStatus, as login) {
+	v.printf("  %s: %s\n", v.strong(printable(r.Name)), restoreState(v, r))
+	if r.Why != "" {
+		v.printf("%s", indented("    ", r.Why))
+	}
+	if r.Snapshot != "" {
+		v.printf("    from       %s\n", printable(r.Snapshot))
+	}
+	if r.Reached != nil {
+		v.printf("    reached    %s\n", reached(v, *r.Reached))
+	}
+	if r.ExpiresAt != nil {
+		v.printf("    expires    %s%s\n", v.moment(r.ExpiresAt.Time), away(r.ExpiresAt.Sub(v.now)))
+	}
+	if r.DestroyedAt != nil {
+		v.printf("    destroyed  %s%s\n", v.moment(r.DestroyedAt.Time), away(r.DestroyedAt.Sub(v.now)))
+	}
+	if r.Connect != "" {
+		v.printf("    connect    %s\n", psql(r.Connect, as.of(r.Role)))
 	}
 }
 
