@@ -185,11 +185,13 @@ func (a *applying) put(c Change) {
 }
 
 // rename gives a change the name that the thing really has: a snapshot is
-// named after the second in which it is taken, not planned.
+// named after the second in which it is taken, not planned. Its drill goes by
+// the same name.
 func (a *applying) rename(planned Change, name string) {
 	for i := range a.plan.Changes {
-		if a.plan.Changes[i].key() == planned.key() {
-			a.plan.Changes[i].Name = name
+		c := &a.plan.Changes[i]
+		if c.key() == planned.key() || c.Kind == kindVerification && c.Name == planned.Name {
+			c.Name = name
 		}
 	}
 }

@@ -71,6 +71,11 @@ func (in *view) next() time.Time {
 			}
 		}
 	}
+	if in.site.Verify != nil && in.site.Standby != nil && !in.promoted() {
+		if _, _, at, err := in.drillDue(); err == nil {
+			earliest(at)
+		}
+	}
 	for _, c := range in.state.Clones {
 		if t, ok := in.cloneDue(c); ok {
 			earliest(t)
@@ -82,8 +87,10 @@ func (in *view) next() time.Time {
 // notes are what a person should know and no change can mend.
 func (in *view) notes() []string {
 	var notes []string
-	if in.site.Verify != nil {
-		notes = append(notes, "the file has a section verify, and this version makes no restore drills: nothing but what you try yourself is proven")
+	for _, c := range in.state.Drills {
+		if c.Marks[markState] == stateKept {
+			notes = append(notes, "the clone of a failed restore drill is kept at "+c.Dataset.Name+"; the next drill destroys it, such as zreconcile verify")
+		}
 	}
 	if p := in.state.ZFS.Pool; p != nil {
 		notes = append(notes, poolNotes(*p)...)

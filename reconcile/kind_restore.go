@@ -79,10 +79,8 @@ func (in *view) newRestore(r spec.Restore, c Change) Change {
 
 // restoreBlock says what forbids a clone here and now.
 func (in *view) restoreBlock(r spec.Restore) (why, mend string) {
-	if d, exists := in.state.ZFS.Dataset(r.Dataset); exists {
-		if m := localMarks(d.Properties); !m.ours(in.site.Name) || m[markRestore] != r.Name {
-			return fmt.Sprintf("dataset %s is there already, and not a restore of this name", r.Dataset), "name another dataset, or rename that one: zfs rename " + r.Dataset + " ..."
-		}
+	if why, mend := in.datasetBlock(r); why != "" {
+		return why, mend
 	}
 	if why, mend := in.portBlock(r); why != "" {
 		return why, mend
@@ -91,6 +89,15 @@ func (in *view) restoreBlock(r spec.Restore) (why, mend string) {
 		return why, mend
 	}
 	return in.restoreMountBlock(r)
+}
+
+// datasetBlock is about a dataset of the clone's name that is not the clone.
+func (in *view) datasetBlock(r spec.Restore) (why, mend string) {
+	d, exists := in.state.ZFS.Dataset(r.Dataset)
+	if m := localMarks(d.Properties); !exists || m.ours(in.site.Name) && m[markRestore] == r.Name {
+		return "", ""
+	}
+	return fmt.Sprintf("dataset %s is there already, and not a restore of this name", r.Dataset), "name another dataset, or rename that one: zfs rename " + r.Dataset + " ..."
 }
 
 // spaceBlock keeps a share of the pool free: below it no restore is begun. What

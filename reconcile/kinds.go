@@ -6,15 +6,16 @@ import (
 
 // The kinds of things that a site is made of.
 const (
-	kindPool       = "pool"
-	kindDataset    = "dataset"
-	kindBasebackup = "basebackup"
-	kindConf       = "conf"
-	kindStandby    = "standby"
-	kindSnapshot   = "snapshot"
-	kindRetention  = "retention"
-	kindWAL        = "wal"
-	kindRestore    = "restore"
+	kindPool         = "pool"
+	kindDataset      = "dataset"
+	kindBasebackup   = "basebackup"
+	kindConf         = "conf"
+	kindStandby      = "standby"
+	kindSnapshot     = "snapshot"
+	kindRetention    = "retention"
+	kindWAL          = "wal"
+	kindRestore      = "restore"
+	kindVerification = "verification"
 )
 
 // stage is one step of convergence: what differs, and how a change is made.
@@ -38,6 +39,7 @@ type stage struct {
 func stages() []stage {
 	return []stage{
 		{kind: kindRestore, diff: diffRestoreRemoval, apply: applyRestoreRemoval},
+		{kind: kindVerification, diff: diffDrillRemoval, apply: applyDrillRemoval},
 		{kind: kindPool, diff: diffPool, apply: applyPool},
 		{kind: kindDataset, diff: diffDataset, apply: applyDataset, needs: []string{kindPool}},
 		{kind: kindBasebackup, diff: diffBasebackup, apply: applyBasebackup, needs: []string{kindPool, kindDataset}},
@@ -49,10 +51,11 @@ func stages() []stage {
 		{kind: kindRestore, diff: diffRestore, apply: applyRestore, needs: []string{kindPool}},
 		{kind: kindRetention, diff: diffRetention, applyAll: applyRetention},
 		{kind: kindWAL, diff: diffWALRemoval, apply: applyWALRemoval},
+		{kind: kindVerification, diff: diffVerification, apply: applyVerification, needs: []string{kindPool, kindDataset, kindSnapshot}},
 	}
 }
 
 // KindNames are the kinds, in the order of convergence.
 func KindNames() []string {
-	return []string{kindPool, kindDataset, kindBasebackup, kindConf, kindStandby, kindSnapshot, kindRetention, kindWAL, kindRestore}
+	return []string{kindPool, kindDataset, kindBasebackup, kindConf, kindStandby, kindSnapshot, kindRetention, kindWAL, kindRestore, kindVerification}
 }

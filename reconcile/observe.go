@@ -36,6 +36,7 @@ func (h *Host) observe(ctx context.Context, site *spec.Site, now time.Time, plan
 	h.observeTimeline(ctx, in)
 	h.observeArchive(in)
 	h.observeClones(ctx, in)
+	h.observeDrills(ctx, in)
 	h.observePorts(in)
 	h.observeRestores(ctx, in)
 	return state, nil
@@ -59,8 +60,8 @@ func (h *Host) observePool(ctx context.Context, site *spec.Site, state *State) (
 // query names the properties that the file speaks of, and the marks.
 func query(site *spec.Site) zfs.Query {
 	q := zfs.Query{
-		DatasetProperties:  append([]string{"canmount"}, datasetMarks...),
-		SnapshotProperties: snapshotMarks,
+		DatasetProperties:  slices.Concat([]string{"canmount"}, datasetMarks, drillDatasetMarks),
+		SnapshotProperties: slices.Concat(snapshotMarks, drillSnapshotMarks),
 	}
 	add := func(list []spec.Property) {
 		for _, p := range list {

@@ -18,14 +18,15 @@ import (
 func (h *Host) observeClones(ctx context.Context, in *view) {
 	for _, d := range in.state.ZFS.Datasets {
 		m := localMarks(d.Properties)
-		if !m.ours(in.site.Name) || m[markRestore] == "" || m[markDataDir] == "" && m[markState] == "" {
+		if !m.ours(in.site.Name) || m[markRestore] == "" || m[markRestore] == drillName || m[markDataDir] == "" && m[markState] == "" {
 			continue
 		}
-		in.state.Clones = append(in.state.Clones, h.observeClone(ctx, in, d, m))
+		in.state.Clones = append(in.state.Clones, h.observeClone(ctx, in, kindRestore, d, m))
 	}
 }
 
-func (h *Host) observeClone(ctx context.Context, in *view, d zfs.Dataset, m marks) Clone {
+// observeClone reads one clone; the kind is what can't be decided where that fails.
+func (h *Host) observeClone(ctx context.Context, in *view, kind string, d zfs.Dataset, m marks) Clone {
 	c := Clone{Restore: m[markRestore], Dataset: d, Marks: m, Promoted: m[markPromoted] == "yes", SocketDir: in.cloneSocketDir(m[markRestore])}
 	if !path.IsAbs(d.Mountpoint) {
 		return c
@@ -38,10 +39,10 @@ func (h *Host) observeClone(ctx context.Context, in *view, d zfs.Dataset, m mark
 		Admin: postgres.Login{Role: in.adminRole(), Database: in.site.Standby.AdminDatabase}, Run: h.Run, Launch: h.Launch, Log: h.Log}
 	var err error
 	if c.Process, err = cluster.Process(); err != nil && !errors.Is(err, os.ErrNotExist) {
-		in.state.fail(kindRestore, err)
+		in.state.fail(kind, err)
 	}
 	if c.Files, err = cluster.ReadFiles(confFiles...); err != nil && !errors.Is(err, os.ErrNotExist) {
-		in.state.fail(kindRestore, err)
+		in.state.fail(kind, err)
 	}
 	if c.Process.Running && m[markState] == stateReady {
 		cluster.Port = c.Process.Port

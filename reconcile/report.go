@@ -22,7 +22,7 @@ func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Stat
 	}
 	in := &view{site: site, state: &state, now: now}
 	s := Status{Format: Format, Site: site.Name, Standby: in.standbyStatus(), Archive: in.archiveStatus(),
-		Snapshots: in.snapshotStatuses(), Windows: []Window{}, Restores: in.restoreStatuses()}
+		Snapshots: in.snapshotStatuses(), Windows: []Window{}, Restores: in.restoreStatuses(), LastDrill: in.lastDrill()}
 	if p := state.ZFS.Pool; p != nil {
 		s.Pool = &PoolStatus{Name: p.Name, Health: p.Health, Size: p.Size, Free: p.Free}
 	}
@@ -120,7 +120,7 @@ func (in *view) snapshotStatuses() []SnapshotStatus {
 	list := []SnapshotStatus{}
 	for _, k := range in.retention() {
 		s := SnapshotStatus{Name: k.Name, GUID: k.Data.GUID, TakenAt: timePtr(k.TakenAt), RedoLSN: k.Redo,
-			KeptBy: append([]string{}, k.reasons...), Label: k.Label, Used: k.Data.Used}
+			KeptBy: append([]string{}, k.reasons...), Label: k.Label, Used: k.Data.Used, Verified: k.verification()}
 		if k.complete() {
 			s.Earliest = &Moment{LSN: k.Consistent, Time: timePtr(k.EarliestAt)}
 		}

@@ -21,6 +21,7 @@ type State struct {
 	Cluster  Cluster
 	Archive  Archive
 	Clones   []Clone               // of this site, by name
+	Drills   []Clone               // of its restore drills: at work, left over, or kept
 	Resolved map[string]Resolution // by restore: what a restore that must be made would be
 	Occupied map[string][]string   // files below mountpoints that nothing is mounted on
 	Ports    map[int]string        // who listens on a port that a server of the site wants

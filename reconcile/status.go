@@ -16,6 +16,7 @@ type Status struct {
 	Snapshots []SnapshotStatus `json:"snapshots"` // oldest first
 	Windows   []Window         `json:"windows"`
 	Restores  []RestoreStatus  `json:"restores"`
+	LastDrill *LastDrill       `json:"lastDrill"`
 	Failures  []string         `json:"errors,omitempty"` // what could not be observed
 }
 
@@ -87,8 +88,16 @@ type SnapshotStatus struct {
 
 // Verification is the outcome of a restore drill.
 type Verification struct {
-	At Time `json:"at"`
-	OK bool `json:"ok"`
+	At       Time     `json:"at"`
+	OK       bool     `json:"ok"`
+	Findings []string `json:"findings"` // those of the failed checks first
+}
+
+// LastDrill is the newest restore drill. Its snapshot may be gone since.
+type LastDrill struct {
+	At       Time   `json:"at"`
+	OK       bool   `json:"ok"`
+	Snapshot string `json:"snapshot"`
 }
 
 // Window is a span of time each moment of which can be restored.

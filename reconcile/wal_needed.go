@@ -24,6 +24,11 @@ func (in *view) neededWAL() []need {
 		}
 		list = append(list, n)
 	}
+	for _, c := range in.state.Drills {
+		if c.Marks[markState] != stateKept { // that one does not replay any more
+			list = append(list, need{from: c.Marks.lsn(markBaseRedo), who: "a restore drill"})
+		}
+	}
 	snapshots := ours(in.site, in.state)
 	for _, r := range in.site.Restores {
 		if base, pending := in.pendingBase(snapshots, r); pending {
