@@ -3,6 +3,7 @@ package reconcile
 import (
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/conf"
@@ -71,13 +72,17 @@ func (in *view) cloneConf(r spec.Restore, stop StopPoint, major int, have map[st
 	return w, nil
 }
 
-// timelinesOf are the ones that a clone with this stop may see.
+// timelinesOf are the ones that a clone with this stop may see: those on the path
+// to its own.
 func (in *view) timelinesOf(stop StopPoint) string {
-	r, err := reachOf(in)
-	if err != nil || len(r.path) == 0 {
-		return strconv.FormatUint(uint64(stop.Timeline), 10)
+	list := []string{}
+	history, err := historyOf(stop.Timeline, in.walDirs())
+	if err == nil {
+		for _, e := range history {
+			list = append(list, strconv.FormatUint(uint64(e.Timeline), 10))
+		}
 	}
-	return r.timelines(stop.Timeline)
+	return strings.Join(append(list, strconv.FormatUint(uint64(stop.Timeline), 10)), ",")
 }
 
 func (in *view) cloneSocketDir(restore string) string {

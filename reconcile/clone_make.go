@@ -180,19 +180,13 @@ func (h *Host) runClone(ctx context.Context, in *view, r spec.Restore, s cloneSe
 		return err
 	}
 	commit, err := h.awaitTarget(ctx, s, stop.end, r.Action == "promote")
-	if t := r.Target.Time; err == nil && !t.IsZero() && commit != nil && commit.After(t) {
-		err = fmt.Errorf("the restore holds a transaction of %s, which is after its target %s: it is not what was asked for, and will be made again", FormatTime(*commit), FormatTime(t))
+	if err == nil {
+		err = proveReached(r.Target, stop, commit)
 	}
 	if err != nil {
 		return errors.Join(err, h.haltFailed(ctx, s))
 	}
-	marks := []zfs.Prop{{Name: markReachedLSN, Value: stop.end.String()}}
-	if commit == nil && resolved.Reached.Time != nil {
-		commit = &resolved.Reached.Time.Time
-	}
-	if commit != nil {
-		marks = append(marks, zfs.Prop{Name: markReachedAt, Value: FormatTime(*commit)})
-	}
+	marks := append(stop.proof(resolved), zfs.Prop{Name: markReachedLSN, Value: stop.end.String()})
 	if r.Action == "promote" {
 		marks = append(marks, zfs.Prop{Name: markPromoted, Value: "yes"})
 	}

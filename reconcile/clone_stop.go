@@ -11,10 +11,13 @@ import (
 )
 
 // settledStop is a StopPoint that the server of a clone comes to on every start,
-// and the end of the last record that it replays on the way.
+// the end of the last record that it replays on the way, and the transactions on
+// both sides of that.
 type settledStop struct {
 	StopPoint
-	end wal.LSN
+	end      wal.LSN
+	lastIn   wal.Record // zero where the base holds it
+	firstOut wal.Record // zero where none is known
 }
 
 // waits is true where recovery is told to stop before a record that may never
@@ -37,7 +40,7 @@ func settleStop(ctx context.Context, in *view, cluster *postgres.Cluster, contro
 	if !control.InRecovery() {
 		return settledStop{}, fmt.Errorf("the snapshot %s holds a cluster in the state %q, which recovery can't start from", resolved.Base.Name, control.State)
 	}
-	r, err := reachOf(in, filepath.Join(cluster.DataDir, "pg_wal"))
+	r, err := reachOfBase(in, resolved.Base, filepath.Join(cluster.DataDir, "pg_wal"))
 	if err != nil {
 		return settledStop{}, err
 	}
@@ -52,10 +55,25 @@ func settleStop(ctx context.Context, in *view, cluster *postgres.Cluster, contro
 	if last.End < control.ConsistentLSN() {
 		return settledStop{}, fmt.Errorf("the snapshot %s is consistent only from %s on, after the target, which ends at %s", resolved.Base.Name, control.ConsistentLSN(), last.End)
 	}
+	settled := settledStop{StopPoint: StopPoint{LSN: last.Start, Inclusive: true, Timeline: r.timelineOf(ctx, last)},
+		end: last.End, lastIn: resolved.LastIn, firstOut: resolved.FirstOut}
 	if last.Kind == wal.CheckpointShutdown {
-		return settledStop{StopPoint{LSN: last.End, Timeline: r.timelineOf(ctx, last)}, last.End}, nil
+		settled.LSN, settled.Inclusive = last.End, false
 	}
-	return settledStop{StopPoint{LSN: last.Start, Inclusive: true, Timeline: r.timelineOf(ctx, last)}, last.End}, nil
+	if resolved.Stop.LSN == 0 {
+		settled.lastIn, settled.firstOut, err = r.around(ctx, control.RedoLSN, last.End)
+	}
+	return settled, err
+}
+
+// reachOfBase is the WAL along the path that a base lies on: that of the standby,
+// or of its own timeline, where the primary has left that before.
+func reachOfBase(in *view, base Snapshot, own string) (reach, error) {
+	r, err := reachAlong(in, in.timeline(), own)
+	if err == nil && base.onPath(r.path) {
+		return r, nil
+	}
+	return reachAlong(in, base.Timeline, own)
 }
 
 // lastWanted is the last record that a stop lets in.

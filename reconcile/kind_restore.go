@@ -28,6 +28,8 @@ func diffRestore(in *view) []Change {
 		switch {
 		case exists && in.expired(c, r):
 			continue // its removal is a stage of its own
+		case in.state.Resolved[r.Name].Unknown:
+			continue // the failures say why
 		case !exists:
 			if _, expired := in.expiredBefore(r); !expired {
 				changes = append(changes, in.newRestore(r, Change{Name: r.Name, Action: Create, Why: "there is no such restore"}.at(r.Pos)))
@@ -59,20 +61,7 @@ func (in *view) newRestore(r spec.Restore, c Change) Change {
 		}
 	}
 	c.Attrs = append(c.Attrs, Attr{Name: "target", After: targetText(r.Target)}, Attr{Name: "dataset", After: r.Dataset})
-	if resolved.Holder.Name != "" {
-		c.Attrs = append(c.Attrs, Attr{Name: "wal", Before: resolved.Hole.Name(in.segmentSize()) + " is missing", After: "from the snapshot " + resolved.Holder.Name})
-	} else if resolved.Base.Name != "" {
-		c.Attrs = append(c.Attrs, Attr{Name: "snapshot", After: resolved.Base.Name})
-	} else {
-		c.Attrs = append(c.Attrs, Attr{Name: "snapshot", After: "(the one that this apply takes)"})
-	}
-	if resolved.Stop.LSN != 0 {
-		c.Attrs = append(c.Attrs, Attr{Name: "replay", After: fmt.Sprintf("%s from %s", units.BytesSize(float64(resolved.End-min(resolved.Base.Redo, resolved.End))), resolved.Base.Redo)},
-			Attr{Name: "stop", After: resolved.Stop.mark()})
-	}
-	if resolved.Reached.Time != nil {
-		c.Attrs = append(c.Attrs, Attr{Name: "last transaction in", After: resolved.Reached.Time.String()})
-	}
+	c.Attrs = append(c.Attrs, in.resolvedAttrs(resolved)...)
 	c.Attrs = append(c.Attrs, Attr{Name: "port", After: strconv.Itoa(r.Port)}, Attr{Name: "action", After: r.Action})
 	return c
 }

@@ -188,9 +188,9 @@ func (h *Host) completeSnapshot(ctx context.Context, in *view, full string, repl
 	if err != nil {
 		return err
 	}
-	consistent := control.ConsistentLSN()
-	earliest := h.earliestTime(ctx, in, consistent, control, replayedAt)
-	stamps := []zfs.Prop{{Name: markConsistent, Value: consistent.String()}, {Name: markEarliestAt, Value: FormatTime(earliest)}}
+	earliest := h.earliestTime(ctx, in, control, replayedAt)
+	stamps := []zfs.Prop{{Name: markConsistent, Value: control.ConsistentLSN().String()}, {Name: markWALFrom, Value: control.RedoLSN.String()},
+		{Name: markEarliestAt, Value: FormatTime(earliest)}}
 	if justTaken {
 		stamps = append(stamps, timelineMark(control))
 	}

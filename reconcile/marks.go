@@ -29,6 +29,7 @@ const (
 	markReplayed   = "zreconcile:replayed"    // replayed LSN, read before: a lower bound
 	markReplayedAt = "zreconcile:replayed-at" // commit time of the last replayed transaction, read before
 	markTakenAt    = "zreconcile:taken-at"
+	markWALFrom    = "zreconcile:wal-from"    // redo LSN, read after: its pg_wal goes back to there at least
 	markConsistent = "zreconcile:consistent"  // earliest consistent LSN, read after: an upper bound
 	markEarliestAt = "zreconcile:earliest-at" // newest commit or abort at or below the consistent LSN
 	markLabel      = "zreconcile:label"
@@ -46,6 +47,8 @@ const (
 	markState      = "zreconcile:state" // making, until the target was reached; then ready
 	markReachedLSN = "zreconcile:reached"
 	markReachedAt  = "zreconcile:reached-at"
+	markLastIn     = "zreconcile:last-in"   // the last transaction in ...
+	markFirstOut   = "zreconcile:first-out" // ... and the first one that is not: LSN, time, number
 	markMajor      = "zreconcile:major"
 	markPort       = "zreconcile:port"
 	markGrace      = "zreconcile:grace"
@@ -65,9 +68,9 @@ const (
 // snapshotMarks and datasetMarks are what an inventory asks for.
 var (
 	snapshotMarks = []string{markFormat, markSite, markSystemID, markTimeline, markRedo, markReplayed,
-		markReplayedAt, markTakenAt, markConsistent, markEarliestAt, markLabel}
+		markReplayedAt, markTakenAt, markWALFrom, markConsistent, markEarliestAt, markLabel}
 	datasetMarks = []string{markFormat, markSite, markRestore, markTarget, markBase, markBaseRedo, markStop,
-		markMadeAt, markState, markReachedLSN, markReachedAt, markMajor, markPort, markGrace, markKeep,
+		markMadeAt, markState, markReachedLSN, markReachedAt, markLastIn, markFirstOut, markMajor, markPort, markGrace, markKeep,
 		markLeftAt, markPromoted, markDataDir, markOSUser}
 )
 

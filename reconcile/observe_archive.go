@@ -45,6 +45,9 @@ func (h *Host) observeArchive(in *view) {
 		return
 	}
 	h.observeLive(in, done)
+	if r, err := reachOf(in); err == nil { // what needs it says itself why it is not there
+		have.Path = r.path
+	}
 }
 
 // observeArchiveSystem reads whose WAL the archive keeps, and in segments of

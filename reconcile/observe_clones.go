@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -99,9 +100,9 @@ func (h *Host) observeRestores(ctx context.Context, in *view) {
 			continue
 		}
 		resolved, err := h.resolve(ctx, in, r)
-		if err != nil {
-			in.state.fail(kindRestore, err)
-			continue
+		if err != nil { // what it needs is not known, so nothing is removed; the others go on
+			in.state.fail(kindRetention, fmt.Errorf("restore %s: %w", r.Name, err))
+			resolved = Resolution{Refused: err.Error(), Unknown: true}
 		}
 		in.state.Resolved[r.Name] = resolved
 	}

@@ -21,6 +21,7 @@ type Snapshot struct {
 	TakenAt    time.Time
 	Redo       wal.LSN // recovery starts here or later
 	Replayed   wal.LSN // replayed when it was taken, or a little less
+	WALFrom    wal.LSN // its pg_wal goes back to here, or a little further; 0 is not known
 	ReplayedAt time.Time
 	Consistent wal.LSN   // consistent from here on, or a little earlier; 0 is not known yet
 	EarliestAt time.Time // newest commit or abort below Consistent; zero is not known
@@ -70,7 +71,7 @@ func newSnapshot(s zfs.Snapshot) Snapshot {
 		taken = s.Creation
 	}
 	return Snapshot{Name: s.Name, Data: s, SystemID: m[markSystemID], Timeline: wal.Timeline(m.int(markTimeline)),
-		TakenAt: taken, Redo: m.lsn(markRedo), Replayed: m.lsn(markReplayed), ReplayedAt: m.time(markReplayedAt),
+		TakenAt: taken, Redo: m.lsn(markRedo), Replayed: m.lsn(markReplayed), WALFrom: m.lsn(markWALFrom), ReplayedAt: m.time(markReplayedAt),
 		Consistent: m.lsn(markConsistent), EarliestAt: m.time(markEarliestAt), Label: m[markLabel]}
 }
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 )
 
@@ -20,29 +19,42 @@ type reach struct {
 	size     int64
 	systemID uint64
 	path     wal.Path
+	skipped  *[]*wal.DamagedError // copies that were passed over for better ones
 }
 
-// reachOf gathers it; more directories, such as a clone's own pg_wal, come last.
-func reachOf(in *view, more ...string) (reach, error) {
+// reachOf gathers it, along the path to the timeline of the standby.
+func reachOf(in *view) (reach, error) { return reachAlong(in, in.timeline()) }
+
+// reachAlong gathers it along the path to a timeline; more directories, such as
+// a clone's own pg_wal, come last.
+func reachAlong(in *view, timeline wal.Timeline, more ...string) (reach, error) {
+	dirs := append(in.walDirs(), more...)
+	var sources []wal.Source
+	for _, d := range dirs {
+		sources = append(sources, wal.Dir(d))
+	}
+	history, err := historyOf(timeline, dirs)
+	if err != nil {
+		return reach{}, err
+	}
+	return reach{source: wal.Sources(sources...), size: in.segmentSize(), systemID: in.systemNumber(),
+		path: wal.PathOf(timeline, history), skipped: new([]*wal.DamagedError)}, nil
+}
+
+// walDirs are the directories of WAL of a site: the archive, and the live pg_wal.
+func (in *view) walDirs() []string {
 	var dirs []string
 	if in.site.Archive != nil && in.state.Archive.Exists {
 		dirs = append(dirs, in.site.Archive.Dir)
 	}
 	if in.state.Cluster.Content == DirCluster {
-		dirs = append(dirs, filepath.Join(in.site.Standby.DataDir, "pg_wal"))
+		dirs = append(dirs, in.livePgWAL())
 	}
-	dirs = append(dirs, more...)
-	var sources []wal.Source
-	for _, d := range dirs {
-		sources = append(sources, wal.Dir(d))
-	}
-	timeline := in.timeline()
-	history, err := historyOf(timeline, dirs)
-	if err != nil {
-		return reach{}, err
-	}
-	return reach{source: wal.Sources(sources...), size: in.segmentSize(), systemID: in.systemNumber(), path: wal.PathOf(timeline, history)}, nil
+	return dirs
 }
+
+// livePgWAL is the live standby's pg_wal, perhaps a link.
+func (in *view) livePgWAL() string { return filepath.Join(in.site.Standby.DataDir, "pg_wal") }
 
 // timeline is the one that the standby replays, or the newest that is archived.
 func (in *view) timeline() wal.Timeline {
@@ -79,21 +91,6 @@ func historyOf(timeline wal.Timeline, dirs []string) ([]wal.HistoryEntry, error)
 	return nil, fmt.Errorf("the history file %s is neither in the archive nor in the live pg_wal", wal.HistoryName(timeline))
 }
 
-// timelines lists the path's up to the one of a stop, for wal get.
-func (r reach) timelines(stop wal.Timeline) string {
-	var list string
-	for _, step := range r.path {
-		if step.Timeline > stop {
-			break
-		}
-		if list != "" {
-			list += ","
-		}
-		list += fmt.Sprint(step.Timeline)
-	}
-	return list
-}
-
 // start is where to read on from the LSN that a base is consistent at. Where
 // that is the first byte of a segment, the one before tells whether the segment
 // is missing or has not begun: reading starts with the last record in it.
@@ -105,6 +102,16 @@ func (r reach) start(ctx context.Context, consistent wal.LSN) (wal.LSN, error) {
 	return last.Start, err
 }
 
+// reader reads on from a boundary of records; done closes it, and notes the
+// copies that it passed over.
+func (r reach) reader(from wal.LSN) (reader *wal.Reader, done func()) {
+	reader = wal.NewReader(r.source, r.size, r.systemID, r.path, from)
+	return reader, func() {
+		*r.skipped = append(*r.skipped, reader.Damaged()...)
+		_ = reader.Close() // only read
+	}
+}
+
 // xactAfter finds the first commit or abort later than t that a base does not
 // hold: see wal.FirstXactAfter.
 func (r reach) xactAfter(ctx context.Context, base Snapshot, t time.Time) (record wal.Record, found bool, last, lastXact wal.Record, err error) {
@@ -112,14 +119,16 @@ func (r reach) xactAfter(ctx context.Context, base Snapshot, t time.Time) (recor
 	if err != nil {
 		return record, false, last, lastXact, err
 	}
-	return wal.FirstXactAfter(ctx, r.source, r.size, r.systemID, r.path, from, t)
+	reader, done := r.reader(from)
+	defer done()
+	return wal.FirstXactAfter(ctx, reader, t)
 }
 
 // scan calls each for every record from a boundary on until it says stop. It
 // returns the last record read; ended is true where the WAL itself ended.
 func (r reach) scan(ctx context.Context, from wal.LSN, each func(wal.Record) (stop bool)) (last wal.Record, ended bool, err error) {
-	reader := wal.NewReader(r.source, r.size, r.systemID, r.path, from)
-	defer reader.Close()
+	reader, done := r.reader(from)
+	defer done()
 	for {
 		record, err := reader.Next(ctx)
 		if isEnd(err) {
@@ -135,35 +144,36 @@ func (r reach) scan(ctx context.Context, from wal.LSN, each func(wal.Record) (st
 	}
 }
 
-// earliestTime is the newest commit or abort below the LSN where a snapshot is
-// consistent, read from WAL that begins before its redo. Where no commit is in
-// reach it is at least the time of the checkpoint, which is whole seconds and
-// taken before redo, and that of what was replayed (pitfall 9).
-func (h *Host) earliestTime(ctx context.Context, in *view, consistent wal.LSN, control postgres.ControlData, replayedAt time.Time) time.Time {
-	floor := control.CheckpointTime.Add(time.Second)
-	if replayedAt.After(floor) {
-		floor = replayedAt
+// nextXact is the first commit or abort from a boundary of records on; zero where
+// none is there, or the WAL does not go on to it.
+func (r reach) nextXact(ctx context.Context, from wal.LSN) wal.Record {
+	record, _, err := r.scan(ctx, from, func(record wal.Record) bool { return record.Start >= from && record.IsXact() })
+	if err != nil || !record.IsXact() || record.Start < from {
+		return wal.Record{}
 	}
-	r, err := reachOf(in)
-	if err != nil {
-		h.Log.Warn("the WAL before a snapshot can't be read; its earliest moment is taken as later than it may be", "error", err)
-		return floor
-	}
-	start := wal.SegmentAt(1, control.RedoLSN, r.size).Start(r.size)
-	for back := 0; back < earliestLookBack; back++ {
-		newest, _, n, err := wal.NewestXact(ctx, r.source, r.size, r.systemID, r.path, start, consistent)
-		if err == nil && n > 0 {
-			return newest
-		}
-		if err != nil || start < wal.LSN(r.size) {
-			break
-		}
-		start -= wal.LSN(r.size)
-	}
-	return floor
+	return record
 }
 
-// earliestLookBack bounds the segments that are read backwards for a commit.
-const earliestLookBack = 4
+// around finds the transactions on both sides of an LSN: the last commit or
+// abort that ends at or before it, from a boundary of records on, and the first
+// one behind it. Each is zero when there is none.
+func (r reach) around(ctx context.Context, from, end wal.LSN) (before, after wal.Record, err error) {
+	if from, err = r.start(ctx, from); err != nil {
+		return before, after, err
+	}
+	_, _, err = r.scan(ctx, from, func(record wal.Record) bool {
+		switch {
+		case record.Start >= end:
+			return true
+		case record.IsXact():
+			before = record
+		}
+		return false
+	})
+	if err != nil {
+		return wal.Record{}, wal.Record{}, err
+	}
+	return before, r.nextXact(ctx, end), nil
+}
 
 func isEnd(err error) bool { return errors.Is(err, io.EOF) }

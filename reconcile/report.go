@@ -3,13 +3,11 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
-	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 )
 
@@ -108,6 +106,12 @@ func (in *view) archiveStatus() ArchiveStatus {
 		}
 		a.Last = s.Name(size)
 	}
+	for _, s := range inv.Damaged {
+		a.Damaged = append(a.Damaged, s.Name(size))
+	}
+	if needs := in.neededWAL(); a.First != "" && len(needs) > 0 {
+		a.NeededBy = firstNeed(needs)
+	}
 	for _, g := range inv.Gaps() {
 		a.Gaps = append(a.Gaps, ArchiveGap{Timeline: g.Timeline, From: g.From.Name(size), To: g.To.Name(size)})
 	}
@@ -127,139 +131,6 @@ func (in *view) snapshotStatuses() []SnapshotStatus {
 		list = append(list, s)
 	}
 	return list
-}
-
-// addWindows follows the WAL from each snapshot as far as it goes without a
-// gap: Latest of the snapshot. Stretches that meet are one window.
-func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
-	r, err := reachOf(in)
-	if err != nil {
-		s.Failures = append(s.Failures, err.Error())
-		return
-	}
-	ranges := archivedRanges(in)
-	for i := len(s.Snapshots) - 1; i >= 0; i-- {
-		snap := &s.Snapshots[i]
-		if snap.Earliest == nil {
-			continue
-		}
-		if i+1 < len(s.Snapshots) && s.Snapshots[i+1].Latest != nil && ranges.join(snap.Earliest.LSN, s.Snapshots[i+1].RedoLSN) {
-			latest := *s.Snapshots[i+1].Latest
-			snap.Latest = &latest
-			continue
-		}
-		snap.Latest = latestFrom(ctx, r, ranges, *snap)
-		if i == len(s.Snapshots)-1 {
-			snap.Latest = quietUntil(in.state.Cluster.Status, *snap.Latest)
-		}
-	}
-	s.Windows = windows(s.Snapshots)
-}
-
-// latestFrom is the last transaction that can be reached from a snapshot. Only
-// the end of the stretch is read; that there is no gap before is told by names.
-func latestFrom(ctx context.Context, r reach, ranges walRanges, snap SnapshotStatus) *Moment {
-	latest := *snap.Earliest
-	end := ranges.endFrom(snap.Earliest.LSN)
-	if end == 0 {
-		return &latest
-	}
-	from := snap.Earliest.LSN
-	if tail := end - min(end, latestTail); tail > from {
-		from = tail / wal.LSN(r.size) * wal.LSN(r.size)
-	}
-	_, _, _ = r.scan(ctx, from, func(rec wal.Record) bool {
-		latest.LSN = rec.End
-		if rec.IsXact() && (latest.Time == nil || rec.Time.After(latest.Time.Time)) {
-			latest.Time = timePtr(rec.Time)
-		}
-		return false
-	})
-	return &latest
-}
-
-// quietUntil moves the latest moment on to the primary's last message: where
-// the standby has replayed all that it tells of, nothing happened in between.
-func quietUntil(status *postgres.Status, latest Moment) *Moment {
-	if status == nil || !status.Connected() || status.PrimaryTime == nil || latest.LSN < status.ReceiverLatestEnd {
-		return &latest
-	}
-	if latest.Time == nil || status.PrimaryTime.After(latest.Time.Time) {
-		latest.Time = timePtr(*status.PrimaryTime)
-	}
-	return &latest
-}
-
-// latestTail is how much of the end of the WAL is read for its last commit.
-const latestTail = 64 << 20
-
-// windows joins what each snapshot serves where it meets or overlaps.
-func windows(snapshots []SnapshotStatus) []Window {
-	out := []Window{}
-	for _, s := range snapshots {
-		if s.Earliest == nil || s.Earliest.Time == nil || s.Latest == nil || s.Latest.Time == nil {
-			continue
-		}
-		from, to := *s.Earliest.Time, *s.Latest.Time
-		if n := len(out); n > 0 && !from.After(out[n-1].To.Time) {
-			if to.After(out[n-1].To.Time) {
-				out[n-1].To = to
-			}
-			continue
-		}
-		out = append(out, Window{From: from, To: to})
-	}
-	return out
-}
-
-// walRanges are the runs of WAL that can be had, by LSN.
-type walRanges []struct{ from, to wal.LSN }
-
-// archivedRanges joins archive and live pg_wal; the live one's last segment is
-// the one that is being received.
-func archivedRanges(in *view) walRanges {
-	size := in.segmentSize()
-	have := map[uint64]bool{}
-	for _, s := range in.state.Archive.Inventory.Segments {
-		have[s.Number] = true
-	}
-	live := in.state.Archive.Live
-	for _, s := range live.Segments {
-		if c := in.state.Cluster.Control; c != nil && in.state.Cluster.Status != nil &&
-			s.Start(size) <= max(in.state.Cluster.Status.Received, in.state.Cluster.Status.Replayed) {
-			have[s.Number] = true
-		}
-	}
-	numbers := make([]uint64, 0, len(have))
-	for n := range have {
-		numbers = append(numbers, n)
-	}
-	sort.Slice(numbers, func(i, j int) bool { return numbers[i] < numbers[j] })
-	var out walRanges
-	for _, n := range numbers {
-		from, to := wal.LSN(n)*wal.LSN(size), wal.LSN(n+1)*wal.LSN(size)
-		if k := len(out); k > 0 && out[k-1].to == from {
-			out[k-1].to = to
-			continue
-		}
-		out = append(out, struct{ from, to wal.LSN }{from, to})
-	}
-	return out
-}
-
-// endFrom is how far WAL goes on from an LSN without a gap; 0 is not at all.
-func (w walRanges) endFrom(lsn wal.LSN) wal.LSN {
-	for _, r := range w {
-		if r.from <= lsn && lsn < r.to {
-			return r.to
-		}
-	}
-	return 0
-}
-
-func (w walRanges) join(a, b wal.LSN) bool {
-	end := w.endFrom(a)
-	return end != 0 && end > b
 }
 
 // restoreStatuses are the restores of the file, in its order, then those that
@@ -293,7 +164,9 @@ func (in *view) missingRestore(r spec.Restore) RestoreStatus {
 	s := RestoreStatus{Name: r.Name, State: "stopped", Port: r.Port, Dataset: r.Dataset, Why: "not made yet"}
 	if since, expired := in.expiredBefore(r); expired {
 		s.Why = "expired at " + since + "; change its entry to have it again"
-	} else if resolved := in.state.Resolved[r.Name]; resolved.Refused != "" {
+	} else if resolved := in.state.Resolved[r.Name]; resolved.Unknown {
+		s.Why = resolved.Refused
+	} else if resolved.refused() {
 		s.State, s.Why = "refused", resolved.Refused
 	} else if why, _ := in.restoreBlock(r); why != "" {
 		s.State, s.Why = "refused", why
@@ -318,6 +191,7 @@ func (in *view) cloneStatus(c Clone) RestoreStatus {
 	}
 	if lsn := c.Marks.lsn(markReachedLSN); lsn != 0 {
 		s.Reached = &Moment{LSN: lsn, Time: timePtr(c.Marks.time(markReachedAt))}
+		s.LastIn, s.FirstOut = xactOf(c.Marks[markLastIn]), xactOf(c.Marks[markFirstOut])
 	}
 	in.tellLeaving(c, &s)
 	return s

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zreconcile/zreconcile/postgres"
-	"github.com/zreconcile/zreconcile/postgres/wal"
 )
 
 func TestLag(t *testing.T) {
@@ -144,7 +143,7 @@ func TestReportOfAConvergedHost(t *testing.T) {
 		t.Errorf("standby (-want +got):\n%s", diff)
 	}
 	wantArchive := ArchiveStatus{Segments: 9, Bytes: 9 * givenSegment, First: "00000001000000000000005A", Last: "000000010000000000000064",
-		Gaps: []ArchiveGap{{Timeline: 1, From: "000000010000000000000060", To: "000000010000000000000061"}}}
+		Gaps: []ArchiveGap{{Timeline: 1, From: "000000010000000000000060", To: "000000010000000000000061"}}, NeededBy: "snapshot zr-20261123T113000Z, from 0/5A000000"}
 	if diff := cmp.Diff(wantArchive, in.archiveStatus()); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
 	}
@@ -156,29 +155,14 @@ func TestReportOfAConvergedHost(t *testing.T) {
 	}
 }
 
-func TestRanges(t *testing.T) {
-	site := givenSite(t)
-	state := converged(t, site)
-	state.Archive.Inventory.Segments = append(segments(1, 1, 3), segments(1, 6, 7)...)
-	state.Archive.Live = wal.Inventory{Segments: segments(1, 8, 120)} // those above 110 are recycled and not written yet
-	r := archivedRanges(givenView(site, &state))
-	for from, end := range map[int]int{0: 0, 1: 4, 3: 4, 4: 0, 6: 111, 110: 111, 111: 0} {
-		if got := r.endFrom(lsn(from)); got != lsn(end) {
-			t.Errorf("WAL from segment %d goes on to %s, want %s", from, got, lsn(end))
-		}
-	}
-	if r.join(lsn(1), lsn(6)) || !r.join(lsn(6), lsn(100)) || r.join(lsn(1), lsn(4)) {
-		t.Error("what a gap parts does not join")
-	}
-}
-
 func TestWindows(t *testing.T) {
 	at := func(minutes int) *Time { return timePtr(givenNow.Add(time.Duration(minutes) * time.Minute)) }
 	snap := func(from, to int) SnapshotStatus {
 		return SnapshotStatus{Earliest: &Moment{Time: at(from)}, Latest: &Moment{Time: at(to)}}
 	}
 	list := []SnapshotStatus{snap(0, 5), snap(5, 8), snap(7, 7), {}, {Earliest: &Moment{}, Latest: &Moment{}}, snap(20, 30), snap(21, 25)}
-	want := []Window{{*at(0), *at(8)}, {*at(20), *at(30)}}
+	list[1].LatestWhy = "a segment is missing"
+	want := []Window{{From: *at(0), To: *at(8), Why: "a segment is missing"}, {From: *at(20), To: *at(30)}}
 	if diff := cmp.Diff(want, windows(list)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"time"
 
-	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 )
 
-// refusal is why a restore can't be had, and what can; hole is the missing or
-// damaged WAL that it is for, if any.
+// refusal is why a restore can't be had, and what would mend that; hole is the
+// missing or damaged WAL that it is for, if any.
 type refusal struct {
 	why, mend string
 	hole      error
@@ -37,23 +37,37 @@ func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolutio
 		err = in.primarysOwn(resolution)
 	}
 	if err == nil {
-		err = baseIsSound(ctx, in, resolution.Base)
+		return resolution, nil
 	}
 	var no *refusal
 	switch {
 	case errors.As(err, &no):
 		resolution = Resolution{Refused: no.why, Mend: no.mend}
 	case isHole(err):
-		resolution = Resolution{Refused: "the WAL on the way to the target is not whole: " + err.Error(), Mend: nearest(in, r.Target.Time)}
-	case err != nil:
+		resolution = Resolution{Refused: "the WAL on the way to the target is not whole: " + err.Error()}
+	default:
 		return Resolution{}, err
 	}
-	var gap *wal.GapError
-	if errors.As(err, &gap) {
-		resolution.Hole = gap.Segment
-		resolution.Holder = holder(in, gap.Segment)
+	if near := h.nearest(ctx, in, r.Target); near != "" {
+		resolution.Mend = joinSentences(resolution.Mend, near)
+	}
+	if hole, ok := holeOf(err); ok {
+		resolution.Hole, resolution.Holder = hole, in.holder(hole)
 	}
 	return resolution, nil
+}
+
+// holeOf is the segment that no place has a sound copy of.
+func holeOf(err error) (wal.Segment, bool) {
+	var gap *wal.GapError
+	if errors.As(err, &gap) {
+		return gap.Segment, true
+	}
+	var damaged *wal.DamagedError
+	if errors.As(err, &damaged) {
+		return damaged.Segment, true
+	}
+	return wal.Segment{}, false
 }
 
 // primarysOwn refuses what a promoted standby wrote itself: on its own timeline
@@ -67,43 +81,61 @@ func (in *view) primarysOwn(r Resolution) error {
 }
 
 func (h *Host) locate(ctx context.Context, in *view, t spec.Target) (Resolution, error) {
-	bases := usable(in)
-	if len(bases) == 0 {
+	all := usable(in)
+	if len(all) == 0 {
 		return Resolution{}, refuse("take a snapshot: zreconcile snapshot", "no snapshot of this site can be a base yet")
 	}
 	reach, err := reachOf(in)
 	if err != nil {
 		return Resolution{}, err
 	}
-	switch {
-	case t.Snapshot != "":
-		return locateSnapshot(in, bases, t.Snapshot)
-	case t.Latest:
-		return locateLatest(ctx, reach, bases)
-	case !t.Time.IsZero():
-		return h.locateTime(ctx, in, reach, bases, t.Time)
+	found, err := h.locateOn(ctx, in, reach, all, t)
+	if err != nil {
+		return Resolution{}, err
 	}
-	return locateRecord(ctx, reach, bases, t)
+	return in.supplied(ctx, reach, found)
 }
 
-// baseIsSound reads what a base replays up to where it is consistent. Its own
-// pg_wal holds that as well and makes up for what the archive lacks, but not for
-// a damaged copy in the archive, at which its server stops.
-func baseIsSound(ctx context.Context, in *view, base Snapshot) error {
-	r, err := reachOf(in)
-	if err != nil {
-		return err
+// locateOn looks along one path of timelines. A snapshot that is named needs
+// not lie on it.
+func (h *Host) locateOn(ctx context.Context, in *view, r reach, all []Snapshot, t spec.Target) (Resolution, error) {
+	if t.Snapshot != "" {
+		return locateSnapshot(ctx, r, all, t.Snapshot)
 	}
-	_, _, err = r.scan(ctx, base.Redo, func(record wal.Record) bool { return record.Start >= base.Consistent })
-	var damaged *wal.DamagedError
-	var gap *wal.GapError
+	bases := onPath(all, r.path)
+	if len(bases) == 0 {
+		return Resolution{}, refuse("take a snapshot: zreconcile snapshot",
+			"all snapshots of this site are of timelines that the primary has left before; each can be had by its name alone (target: {snapshot: ...})")
+	}
 	switch {
-	case errors.As(err, &damaged):
-		return refuse("move "+damaged.Origin+" away: the snapshot holds that segment itself", "the WAL that the snapshot %s begins with is not whole: %v", base.Name, err)
-	case errors.As(err, &gap):
-		return nil
+	case t.Latest:
+		return locateLatest(ctx, r, bases)
+	case !t.Time.IsZero():
+		return h.locateTime(ctx, in, r, bases, t.Time)
 	}
-	return err
+	return locateRecord(ctx, r, bases, t)
+}
+
+// supplied says where the WAL of a restore comes from, and which archived copies
+// of it are damaged.
+func (in *view) supplied(ctx context.Context, r reach, found Resolution) (Resolution, error) {
+	for _, step := range r.path {
+		if step.From < max(found.End, found.Base.Consistent) {
+			found.Path = append(found.Path, step)
+		}
+	}
+	if !found.Base.onPath(r.path) {
+		return found, nil
+	}
+	damaged, err := r.baseIsSound(ctx, found.Base)
+	if err != nil {
+		return Resolution{}, err
+	}
+	if a := in.site.Archive; a != nil {
+		found.Damaged = slices.Compact(append(damaged, inDir(a.Dir, *r.skipped)...))
+	}
+	found.Supplies, _ = coverageOf(in, r.path).follow(found.Base.Redo, max(found.End, found.Base.Consistent))
+	return found, nil
 }
 
 // usable are the snapshots that recovery can start from, oldest first: those
@@ -119,18 +151,36 @@ func usable(in *view) []Snapshot {
 	return list
 }
 
-func locateSnapshot(in *view, bases []Snapshot, name string) (Resolution, error) {
-	var near string
-	for _, s := range bases {
-		if s.Name == name {
-			// Where it stops depends on the pg_control that the clone shows.
-			return Resolution{Base: s, Reached: Moment{LSN: s.Replayed, Time: timePtr(s.ReplayedAt)}}, nil
-		}
-		if s.Name < name || near == "" {
-			near = s.Name
+func onPath(list []Snapshot, path wal.Path) []Snapshot {
+	var out []Snapshot
+	for _, s := range list {
+		if s.onPath(path) {
+			out = append(out, s)
 		}
 	}
-	return Resolution{}, refuse("the nearest is "+near, "there is no snapshot %s of this site", name)
+	return out
+}
+
+// locateSnapshot takes a snapshot as it is. Where it stops depends on the
+// pg_control that the clone shows; what is told of the transactions around is
+// read from WAL as far as that is there.
+func locateSnapshot(ctx context.Context, r reach, bases []Snapshot, name string) (Resolution, error) {
+	for _, s := range bases {
+		if s.Name != name {
+			continue
+		}
+		end := max(s.Replayed, s.Consistent)
+		found := Resolution{Base: s, Reached: Moment{LSN: end, Time: timePtr(s.ReplayedAt)}}
+		if !s.onPath(r.path) {
+			return found, nil
+		}
+		if before, after, err := r.around(ctx, s.Consistent, end); err == nil {
+			found.LastIn, found.FirstOut = before, after
+			found.Reached = reachedAt(s, end, before)
+		}
+		return found, nil
+	}
+	return Resolution{}, refuse("", "there is no snapshot %s of this site", name)
 }
 
 // locateLatest stops after the last complete record received.
@@ -153,7 +203,7 @@ func endAt(ctx context.Context, r reach, base Snapshot, last, lastXact wal.Recor
 		last = record
 	}
 	return Resolution{Base: base, Stop: StopPoint{LSN: last.Start, Inclusive: true, Timeline: r.path.TimelineAt(last.Start)},
-		Reached: reachedAt(base, last.End, lastXact), End: last.End}, nil
+		Reached: reachedAt(base, last.End, lastXact), End: last.End, LastIn: lastXact}, nil
 }
 
 // reachedAt is the last transaction in: the last one that was read, or else the
@@ -165,71 +215,6 @@ func reachedAt(base Snapshot, end wal.LSN, lastXact wal.Record) Moment {
 	return Moment{LSN: max(end, lastXact.End), Time: timePtr(lastXact.Time)}
 }
 
-// servingTime is how many of the oldest snapshots can serve a time: those before
-// the first one that holds something later. Where the primary's clock was set
-// back, a newer one may look as if it held nothing later, and does (pitfall 11).
-func servingTime(bases []Snapshot, t time.Time) int {
-	n := 0
-	for n < len(bases) && !bases[n].EarliestAt.After(t) {
-		n++
-	}
-	return n
-}
-
-// locateTime stops before the first commit or abort later than the time; the
-// base is the newest that can serve it.
-func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapshot, t time.Time) (Resolution, error) {
-	n := servingTime(bases, t)
-	if n == 0 {
-		return Resolution{}, refuse("the earliest moment is "+FormatTime(bases[0].EarliestAt)+", of snapshot "+bases[0].Name,
-			"%s is before what any snapshot serves", FormatTime(t))
-	}
-	base := bases[n-1]
-	find := func() (wal.Record, bool, wal.Record, wal.Record, error) {
-		return r.xactAfter(ctx, base, t)
-	}
-	record, found, last, lastXact, err := find()
-	if isHole(err) {
-		return Resolution{}, &refusal{why: "the WAL on the way to the target is not whole: " + err.Error(),
-			mend: aroundHole(bases[n:], reachedAt(base, last.End, lastXact)), hole: err}
-	}
-	if err != nil {
-		return Resolution{}, err
-	}
-	if !found {
-		if err := h.provenQuiet(ctx, in, t, reachedAt(base, last.End, lastXact)); err != nil {
-			return Resolution{}, err
-		}
-		// What the primary had written when it was asked has come in by now.
-		if record, found, last, lastXact, err = find(); err != nil {
-			return Resolution{}, err
-		}
-	}
-	if !found && last.Start == 0 {
-		return endAt(ctx, r, base, last, lastXact)
-	}
-	end := last.End
-	if found {
-		end = record.End
-	}
-	return Resolution{Base: base, Stop: afterXact(r, base, lastXact), Reached: reachedAt(base, base.Consistent, lastXact), End: end}, nil
-}
-
-// aroundHole names the nearest moments on either side of missing WAL: the last
-// one in front of it, and the first one that a later snapshot serves.
-func aroundHole(later []Snapshot, before Moment) string {
-	mend := "the nearest moment before that can be had is "
-	if before.Time != nil {
-		mend += before.Time.String()
-	} else {
-		mend += before.LSN.String()
-	}
-	if len(later) > 0 {
-		mend += ", and the nearest after it " + FormatTime(later[0].EarliestAt) + ", of snapshot " + later[0].Name
-	}
-	return mend
-}
-
 // afterXact stops behind the last transaction that is wanted, rather than
 // before the first that is not: a DROP TABLE locks its table in WAL ahead of
 // its commit, and a clone paused in between could not read the table. Where the
@@ -239,85 +224,6 @@ func afterXact(r reach, base Snapshot, lastXact wal.Record) StopPoint {
 		return StopPoint{LSN: base.Consistent, Timeline: r.path.TimelineAt(base.Consistent)}
 	}
 	return StopPoint{LSN: lastXact.Start, Inclusive: true, Timeline: r.path.TimelineAt(lastXact.Start)}
-}
-
-// quietMargin is how far the primary's clock must be beyond a target before
-// the absence of commits proves anything: a commit's time is taken before its
-// record is flushed.
-const quietMargin = time.Second
-
-// catchUp bounds the wait for what the primary has already written.
-const catchUp = 15 * time.Second
-
-// provenQuiet tells a quiet primary, which had no commit after the time, from
-// one that we do not hear of: then how far WAL goes is not known to reach the
-// target, and it is refused (pitfall 12).
-func (h *Host) provenQuiet(ctx context.Context, in *view, t time.Time, upTo Moment) error {
-	mend := "WAL is here up to " + upTo.LSN.String()
-	if upTo.Time != nil {
-		mend += ", with the last commit of " + upTo.Time.String() + "; that moment can be had, or {latest: true}"
-	}
-	status := in.state.Cluster.Status
-	if status == nil || !status.Connected() || status.PrimaryTime == nil || status.LastMsgReceiptAt == nil {
-		return refuse(mend, "%s is later than the last commit received, and the standby is not connected: what the primary did until then is not known", FormatTime(t))
-	}
-	ahead := func() time.Duration {
-		now := status.PrimaryTime.Add(h.Clock().Sub(*status.LastMsgReceiptAt)) // the primary's clock
-		return t.Add(quietMargin).Sub(now)
-	}
-	if wait := ahead(); wait > quietMargin {
-		return refuse(mend, "%s has not come yet on the primary", FormatTime(t))
-	} else if wait > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-	info, err := postgres.Identify(ctx, h.primary(in.site, in.state.Cluster.Password))
-	if err != nil {
-		return refuse(mend, "%s is later than the last commit received, and the primary can't be asked whether there was one: %v", FormatTime(t), err)
-	}
-	return h.awaitReceived(ctx, in, info.XLogPos, mend)
-}
-
-// awaitReceived waits until the standby has what the primary had written.
-func (h *Host) awaitReceived(ctx context.Context, in *view, lsn wal.LSN, mend string) error {
-	cluster := h.cluster(in.site, in.state.Server.BinDir, in.state.Cluster.AdminRole, in.state.Server.User)
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
-	defer cancel()
-	for {
-		status, err := cluster.Status(ctx)
-		if err == nil && status.Received >= lsn {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return refuse(mend, "the standby lags: it has not received up to %s, which the primary has written", lsn)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// nearest names the moments around a time that snapshots alone can serve.
-func nearest(in *view, t time.Time) string {
-	var before, after string
-	for _, s := range usable(in) {
-		if t.IsZero() || !s.TakenAt.After(t) {
-			before = s.Name
-		} else if after == "" {
-			after = s.Name
-		}
-	}
-	switch {
-	case before != "" && after != "":
-		return fmt.Sprintf("the nearest that can be had are the snapshots %s and %s (target: {snapshot: ...})", before, after)
-	case before != "":
-		return fmt.Sprintf("the nearest that can be had is the snapshot %s (target: {snapshot: ...})", before)
-	case after != "":
-		return fmt.Sprintf("the nearest that can be had is the snapshot %s (target: {snapshot: ...})", after)
-	}
-	return "no snapshot is there"
 }
 
 // parent is the dataset above.

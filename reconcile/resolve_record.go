@@ -31,19 +31,20 @@ func locateRecord(ctx context.Context, r reach, bases []Snapshot, t spec.Target)
 		if t.XID != "" { // not behind what it did before its end: its locks are there as well
 			stop = afterXact(r, base, lastXact)
 		}
-		return Resolution{Base: base, Stop: stop, Reached: reachedAt(base, found.Start, lastXact), End: found.End}, nil
+		return Resolution{Base: base, Stop: stop, Reached: reachedAt(base, found.Start, lastXact), End: found.End,
+			LastIn: lastXact, FirstOut: r.nextXact(ctx, found.Start)}, nil
 	}
 	if found.IsXact() {
 		lastXact = found
 	}
 	return Resolution{Base: base, Stop: StopPoint{LSN: found.Start, Inclusive: true, Timeline: r.path.TimelineAt(found.Start)},
-		Reached: reachedAt(base, found.End, lastXact), End: found.End}, nil
+		Reached: reachedAt(base, found.End, lastXact), End: found.End, LastIn: lastXact, FirstOut: r.nextXact(ctx, found.End)}, nil
 }
 
 func look(ctx context.Context, r reach, bases []Snapshot, t spec.Target) (sighting, error) {
 	switch {
 	case t.LSN != "":
-		return lookLSN(ctx, r, bases, t.LSN)
+		return lookLSN(ctx, r, bases, t.LSN, t.Stop == "before")
 	case t.XID != "":
 		return lookXID(ctx, r, bases, t.XID)
 	}
@@ -51,7 +52,8 @@ func look(ctx context.Context, r reach, bases []Snapshot, t spec.Target) (sighti
 }
 
 // lookLSN finds the first record at or after an LSN, as recovery_target_lsn does.
-func lookLSN(ctx context.Context, r reach, bases []Snapshot, text string) (sighting, error) {
+// Before the end of the WAL nothing need follow: there it is the end itself.
+func lookLSN(ctx context.Context, r reach, bases []Snapshot, text string, before bool) (sighting, error) {
 	lsn, err := wal.ParseLSN(text)
 	if err != nil {
 		return sighting{}, err
@@ -64,14 +66,18 @@ func lookLSN(ctx context.Context, r reach, bases []Snapshot, text string) (sight
 		return sighting{}, refuse(fmt.Sprintf("the earliest LSN is %s, of snapshot %s", bases[0].Consistent, bases[0].Name),
 			"LSN %s is before what any snapshot serves", text)
 	}
-	seen, last, err := r.sight(ctx, bases[n-1], 0, false, func(record wal.Record) bool { return record.Start >= lsn })
-	if err == nil && len(seen) == 0 {
-		err = refuse(fmt.Sprintf("WAL is here up to %s", last.End), "LSN %s is later than all WAL that was received", text)
-	}
-	if err != nil {
+	base := bases[n-1]
+	seen, last, err := r.sight(ctx, base, 0, false, func(record wal.Record) bool { return record.Start >= lsn })
+	switch {
+	case err != nil:
 		return sighting{}, err
+	case len(seen) > 0:
+		return seen[0], nil
+	case before && lsn <= max(last.record.End, base.Consistent):
+		last.record.Start, last.record.Kind = lsn, wal.Other // what may come there is not wanted
+		return last, nil
 	}
-	return seen[0], nil
+	return sighting{}, refuse(fmt.Sprintf("WAL is here up to %s", max(last.record.End, base.Consistent)), "LSN %s is later than all WAL that was received", text)
 }
 
 // lookXID finds the end of a transaction, in the newest WAL first: numbers are
@@ -123,7 +129,7 @@ func lookBack(ctx context.Context, r reach, bases []Snapshot, match func(wal.Rec
 		}
 		hole = errors.Join(hole, err)
 		if end == 0 {
-			upTo = max(last.End, bases[i].Consistent)
+			upTo = max(last.record.End, bases[i].Consistent)
 		}
 		found = append(seen, found...)
 		if !all && len(found) > 0 {
@@ -150,27 +156,28 @@ func isHole(err error) bool {
 }
 
 // sight reads on from where a base is consistent, up to an LSN or, where that is
-// 0, to the end of the WAL, and collects what matches: the first, or all.
-func (r reach) sight(ctx context.Context, base Snapshot, to wal.LSN, all bool, match func(wal.Record) bool) (seen []sighting, last wal.Record, err error) {
+// 0, to the end of the WAL, and collects what matches: the first, or all. Last is
+// what was read last.
+func (r reach) sight(ctx context.Context, base Snapshot, to wal.LSN, all bool, match func(wal.Record) bool) (seen []sighting, last sighting, err error) {
+	last.base = base
 	from, err := r.start(ctx, base.Consistent)
 	if err != nil {
 		return nil, last, err
 	}
-	var lastXact wal.Record
-	last, _, err = r.scan(ctx, from, func(record wal.Record) bool {
+	last.record, _, err = r.scan(ctx, from, func(record wal.Record) bool {
 		switch {
 		case record.Start < base.Consistent:
 			return false
 		case to != 0 && record.Start >= to:
 			return true
 		case match(record):
-			seen = append(seen, sighting{record: record, lastXact: lastXact, base: base})
+			seen = append(seen, sighting{record: record, lastXact: last.lastXact, base: base})
 			if !all {
 				return true
 			}
 		}
 		if record.IsXact() {
-			lastXact = record
+			last.lastXact = record
 		}
 		return false
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/wal"
@@ -16,50 +17,91 @@ import (
 // refused is true of what no apply can bring about.
 func (r Resolution) refused() bool { return r.Refused != "" && r.Holder.Name == "" }
 
-// holder is a snapshot whose pg_wal has a segment, by its stamps: a standby
-// keeps its WAL from the segment of its redo LSN on.
-func holder(in *view, segment wal.Segment) Snapshot {
-	size := in.segmentSize()
+// holder is the newest snapshot whose pg_wal has a segment.
+func (in *view) holder(segment wal.Segment) (found Snapshot) {
 	for _, s := range ours(in.site, in.state) {
-		if s.Redo != 0 && s.Redo < segment.End(size) && s.Replayed >= segment.End(size) {
-			return s
+		if s.SystemID == in.systemID() && s.WALFrom != 0 && s.holds(segment, in.segmentSize()) {
+			found = s
 		}
 	}
-	return Snapshot{}
+	return found
 }
 
-// resolveFilled resolves a restore, and where WAL is missing on the way that a
-// snapshot has, brings it into the archive first: the server of a clone can't
-// look into other snapshots (pitfall 16).
+// resolveFilled resolves a restore. Where WAL on the way is missing that a
+// snapshot has, it brings that into the archive first, since the server of a
+// clone can't look into other snapshots; and where the archived copy is damaged
+// that the server would be given, it sets that aside for the sound one
+// (pitfall 16).
 func (h *Host) resolveFilled(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
 	tried := map[wal.Segment]bool{}
 	for {
 		resolved, err := h.resolve(ctx, in, r)
-		if err != nil || resolved.Holder.Name == "" || tried[resolved.Hole] {
+		if err != nil {
 			return resolved, err
 		}
-		tried[resolved.Hole] = true
-		if err := h.fetchWAL(ctx, in, r, resolved); err != nil {
-			return resolved, fmt.Errorf("getting the WAL segment %s from the snapshot %s: %w", resolved.Hole.Name(in.segmentSize()), resolved.Holder.Name, err)
+		again := false
+		for _, segment := range resolved.Damaged {
+			if again = again || !tried[segment]; !tried[segment] {
+				tried[segment] = true
+				if err := h.replaceDamaged(ctx, in, segment); err != nil {
+					return resolved, err
+				}
+			}
+		}
+		if hole := resolved.Hole; resolved.Holder.Name != "" && !tried[hole] {
+			again, tried[hole] = true, true
+			if err := h.fetchWAL(ctx, in, resolved.Holder, hole); err != nil {
+				return resolved, fmt.Errorf("getting the WAL segment %s from the snapshot %s: %w", hole.Name(in.segmentSize()), resolved.Holder.Name, err)
+			}
+		}
+		if !again {
+			return resolved, nil
 		}
 	}
+}
+
+// replaceDamaged sets a damaged archived segment aside; its sound copy is in the
+// live pg_wal, and is archived instead, or the base of the restore has it itself.
+func (h *Host) replaceDamaged(ctx context.Context, in *view, segment wal.Segment) error {
+	if err := h.setAside(in, segment); err != nil {
+		return err
+	}
+	if !coverageOf(in, nil).live[segment] || segment.End(in.segmentSize()) > in.receivedTo() {
+		return nil
+	}
+	if err := h.copyProgram(in.state.Paths.Helper); err != nil {
+		return err
+	}
+	return h.push(ctx, in, segment)
+}
+
+// setAside renames an archived segment that is not what it should be. Nothing is
+// lost, and its name is free for a sound copy.
+func (h *Host) setAside(in *view, segment wal.Segment) error {
+	name := segment.Name(in.segmentSize())
+	aside, err := wal.SetAside(in.site.Archive.Dir, name)
+	if err == nil && aside != "" {
+		h.Log.Warn("set a damaged archived segment aside", "segment", name, "as", aside)
+	}
+	return err
 }
 
 // loan is the clone by which the WAL of a snapshot is looked at. Its name is no
 // entry's, and it is never finished: a run that finds it left over destroys it.
-func loan(r spec.Restore) spec.Restore {
-	l := spec.Restore{Name: r.Name + ":wal", Dataset: r.Dataset + ":wal", Target: r.Target}
-	if r.Mountpoint != "" {
-		l.Mountpoint = r.Mountpoint + ".wal"
-	}
-	return l
+func loan(in *view) spec.Restore {
+	const name = "archive:wal"
+	return spec.Restore{Name: name, Dataset: in.site.Pool.Name + "/zreconcile/" + in.site.Name + "/" + name,
+		Mountpoint: filepath.Join(in.state.Paths.Sockets, name), Target: spec.Target{Latest: true}}
 }
 
-// fetchWAL archives what the holder's pg_wal has from the hole on and the
+// fetchWAL archives what the holder's pg_wal has from a segment on and the
 // archive lacks.
-func (h *Host) fetchWAL(ctx context.Context, in *view, r spec.Restore, resolved Resolution) (err error) {
-	l := loan(r)
-	mountpoint, err := h.cloneDatasets(ctx, in, l, Resolution{Base: resolved.Holder})
+func (h *Host) fetchWAL(ctx context.Context, in *view, from Snapshot, first wal.Segment) (err error) {
+	l := loan(in)
+	if err := h.destroyLoan(ctx, in, l); err != nil { // of a run that was killed
+		return err
+	}
+	mountpoint, err := h.cloneDatasets(ctx, in, l, Resolution{Base: from})
 	defer func() { err = errors.Join(err, h.destroyLoan(context.WithoutCancel(ctx), in, l)) }()
 	if err != nil {
 		return err
@@ -67,30 +109,41 @@ func (h *Host) fetchWAL(ctx context.Context, in *view, r spec.Restore, resolved 
 	if err := h.copyProgram(in.state.Paths.Helper); err != nil {
 		return err
 	}
-	dir := walDirIn(in, mountpoint)
-	size := in.segmentSize()
+	dir, size := walDirIn(in, mountpoint), in.segmentSize()
 	list, err := wal.List(dir, size)
 	if err != nil {
 		return err
 	}
+	archived := coverageOf(in, nil).archive
 	for _, s := range list.Segments {
-		if s.Number < resolved.Hole.Number || s.End(size) > resolved.Holder.Replayed || exists(filepath.Join(in.site.Archive.Dir, s.Name(size))) {
+		if s.Number < first.Number || !from.holds(s.Segment, size) || archived[s.Segment] && s.Segment != first {
 			continue
 		}
-		if err := in.provenWhole(ctx, dir, s.Segment); err != nil {
-			return err
-		}
-		if err := h.pushFrom(ctx, in, dir, s.Segment); err != nil {
+		if err := h.fetchSegment(ctx, in, dir, s.Segment); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// fetchSegment archives one segment of a snapshot, once each of its records has
+// been read. A damaged one that the archive has is set aside for it.
+func (h *Host) fetchSegment(ctx context.Context, in *view, dir string, segment wal.Segment) error {
+	if err := in.provenWhole(ctx, dir, segment); err != nil {
+		return err
+	}
+	if exists(filepath.Join(in.site.Archive.Dir, segment.Name(in.segmentSize()))) {
+		if err := h.setAside(in, segment); err != nil {
+			return err
+		}
+	}
+	return h.pushFrom(ctx, in, dir, segment)
+}
+
 // walDirIn is the pg_wal of a clone that is mounted there, whose link may still
 // lead to the live one.
 func walDirIn(in *view, mountpoint string) string {
-	live := filepath.Join(in.site.Standby.DataDir, "pg_wal")
+	live := in.livePgWAL()
 	if in.site.Standby.WALDir != "" {
 		live = in.site.Standby.WALDir
 	}
@@ -146,4 +199,40 @@ func (h *Host) destroyLoan(ctx context.Context, in *view, l spec.Restore) error 
 		}
 	}
 	return nil
+}
+
+// baseIsSound reads what a base replays up to where it is consistent, and returns
+// the archived segments that are damaged: a server would be given those, and
+// stop, though the base has the WAL in its own pg_wal.
+func (r reach) baseIsSound(ctx context.Context, base Snapshot) ([]wal.Segment, error) {
+	var damaged []wal.Segment
+	from := base.Redo
+	for from < base.Consistent {
+		_, _, err := r.scan(ctx, from, func(record wal.Record) bool { return record.Start >= base.Consistent })
+		var bad *wal.DamagedError
+		if !errors.As(err, &bad) {
+			if isHole(err) || err == nil {
+				return damaged, nil // what is absent, the base has
+			}
+			return damaged, err
+		}
+		if bad.Segment.End(r.size) <= from {
+			return damaged, err
+		}
+		damaged = append(damaged, bad.Segment)
+		from = bad.Segment.End(r.size)
+	}
+	return damaged, nil
+}
+
+// inDir lists the segments whose damaged copies, which a reader passed over for
+// sound ones, lie in a directory.
+func inDir(dir string, skipped []*wal.DamagedError) []wal.Segment {
+	var list []wal.Segment
+	for _, d := range skipped {
+		if strings.TrimSuffix(filepath.Dir(d.Origin), "/") == filepath.Clean(dir) {
+			list = append(list, d.Segment)
+		}
+	}
+	return list
 }

@@ -166,6 +166,7 @@ type Archive struct {
 	SegmentSize int64  // of its newest segment, bytes
 	Inventory   wal.Inventory
 	Live        wal.Inventory // the live standby's pg_wal
+	Path        wal.Path      // of timelines, to that of the standby; nil where its history is not there
 	Unpushed    []wal.Segment // complete in the live pg_wal, older than its last file, and not in the archive
 }
 
@@ -185,15 +186,20 @@ type Clone struct {
 // Resolution is what a restore of the spec comes to: a base and a place to
 // stop at, or the reason why it is refused.
 type Resolution struct {
-	Refused string      // why not; "" is possible
-	Mend    string      // what can be had instead
-	Hole    wal.Segment // of a refusal for missing WAL: what is missing ...
-	Holder  Snapshot    // ... and the snapshot that has it, from which apply gets it; unnamed is none
-	Base    Snapshot
-	Stop    StopPoint
-	End     wal.LSN // WAL is needed up to here
-	Reached Moment  // the last transaction in
-	Binary  Server  // of the base's major version
+	Refused  string      // why not; "" is possible
+	Mend     string      // what can be had instead
+	Unknown  bool        // whether it can be had could not be found out; the failures say why
+	Hole     wal.Segment // of a refusal for missing WAL: what is missing ...
+	Holder   Snapshot    // ... and the snapshot that has it, from which apply gets it; unnamed is none
+	Base     Snapshot
+	Stop     StopPoint
+	End      wal.LSN       // WAL is needed up to here
+	Reached  Moment        // the last transaction in
+	LastIn   wal.Record    // its end, where it was read; zero where the base holds it
+	FirstOut wal.Record    // the end of the first one that is not; zero is none that is known
+	Path     wal.Path      // of timelines, up to the stop
+	Supplies []supply      // where the WAL from the base's redo to End comes from
+	Damaged  []wal.Segment // whose archived copies are damaged, and set aside for sound ones
 }
 
 // StopPoint is where recovery ends, as recovery_target_lsn and

@@ -57,6 +57,8 @@ type ArchiveStatus struct {
 	First    string       `json:"first"`
 	Last     string       `json:"last"`
 	Gaps     []ArchiveGap `json:"gaps"`
+	Damaged  []string     `json:"damaged,omitempty"`  // segments whose size or first page is wrong
+	NeededBy string       `json:"neededBy,omitempty"` // what keeps the oldest segment
 }
 
 // ArchiveGap is a run of missing segments, From and To included.
@@ -72,18 +74,27 @@ type Moment struct {
 	Time *Time   `json:"time"`
 }
 
+// Transaction is the end of one in the WAL, a commit or an abort.
+type Transaction struct {
+	LSN  wal.LSN `json:"lsn"`
+	Time *Time   `json:"time"`
+	XID  uint32  `json:"xid"`
+}
+
 // SnapshotStatus is one snapshot of this site's cluster.
 type SnapshotStatus struct {
-	Name     string        `json:"name"`
-	GUID     string        `json:"guid"`
-	TakenAt  *Time         `json:"takenAt"`
-	RedoLSN  wal.LSN       `json:"redoLSN"`
-	Earliest *Moment       `json:"earliest"` // from here on it serves
-	Latest   *Moment       `json:"latest"`   // as far as WAL goes on from it
-	KeptBy   []string      `json:"keptBy"`
-	Label    string        `json:"label,omitempty"`
-	Used     int64         `json:"used"`
-	Verified *Verification `json:"verified"`
+	Name     string  `json:"name"`
+	GUID     string  `json:"guid"`
+	TakenAt  *Time   `json:"takenAt"`
+	RedoLSN  wal.LSN `json:"redoLSN"`
+	Earliest *Moment `json:"earliest"` // from here on it serves
+	Latest   *Moment `json:"latest"`   // as far as WAL goes on from it without a gap
+	// LatestWhy says what ends it there.
+	LatestWhy string        `json:"latestWhy,omitempty"`
+	KeptBy    []string      `json:"keptBy"`
+	Label     string        `json:"label,omitempty"`
+	Used      int64         `json:"used"`
+	Verified  *Verification `json:"verified"`
 }
 
 // Verification is the outcome of a restore drill.
@@ -104,21 +115,28 @@ type LastDrill struct {
 type Window struct {
 	From Time `json:"from"`
 	To   Time `json:"to"`
+	// Why says what ends it.
+	Why string `json:"why,omitempty"`
 }
 
 // RestoreStatus is one restore: of the spec, or left over from it.
 type RestoreStatus struct {
-	Name      string  `json:"name"`
-	State     string  `json:"state"` // running, recovering, stopped, failed, refused
-	Why       string  `json:"why,omitempty"`
-	Snapshot  string  `json:"snapshot"`
-	Reached   *Moment `json:"reached"`
-	Port      int     `json:"port"`
-	Connect   string  `json:"connect"`
-	Role      string  `json:"role,omitempty"` // to connect as: the admin role
-	Promoted  bool    `json:"promoted,omitempty"`
-	Dataset   string  `json:"dataset,omitempty"`
-	ExpiresAt *Time   `json:"expiresAt"`
+	Name     string  `json:"name"`
+	State    string  `json:"state"` // running, recovering, stopped, failed, refused
+	Why      string  `json:"why,omitempty"`
+	Snapshot string  `json:"snapshot"`
+	Reached  *Moment `json:"reached"`
+	// LastIn and FirstOut are the proof of where it stands: the last transaction
+	// that it replayed, null where its snapshot holds that, and the first one
+	// behind, null where none was known when it was made.
+	LastIn    *Transaction `json:"lastIn,omitempty"`
+	FirstOut  *Transaction `json:"firstOut,omitempty"`
+	Port      int          `json:"port"`
+	Connect   string       `json:"connect"`
+	Role      string       `json:"role,omitempty"` // to connect as: the admin role
+	Promoted  bool         `json:"promoted,omitempty"`
+	Dataset   string       `json:"dataset,omitempty"`
+	ExpiresAt *Time        `json:"expiresAt"`
 
 	Kept        bool  `json:"kept,omitempty"`        // it left the file or expired, and is only stopped
 	DestroyedAt *Time `json:"destroyedAt,omitempty"` // when the grace ends of one that left the file or expired

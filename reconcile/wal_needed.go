@@ -11,6 +11,7 @@ import (
 type need struct {
 	from, to wal.LSN
 	who      string
+	own      Snapshot // whose pg_wal has the beginning; unnamed is none
 }
 
 // neededWAL lists all that may still need WAL: the standby itself, the kept
@@ -64,7 +65,7 @@ func (in *view) neededBySnapshots() []need {
 	from, bounded := in.continuousFrom(keep)
 	var list []need
 	for _, s := range append(keep, in.elsewhere()...) {
-		n := need{from: s.Redo, who: "snapshot " + s.Name}
+		n := need{from: s.Redo, who: "snapshot " + s.Name, own: s}
 		if bounded && s.TakenAt.Before(from) && s.Consistent != 0 {
 			n.to = max(s.Consistent, s.Replayed)
 		}

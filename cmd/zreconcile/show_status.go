@@ -125,6 +125,12 @@ func showArchive(v view, a reconcile.ArchiveStatus) {
 		}
 		v.printf("  %s\n", v.bad("missing "+printable(gap.From)+" to "+printable(gap.To)))
 	}
+	if len(a.Damaged) > 0 {
+		v.printf("  %s\n", v.bad("damaged "+printable(strings.Join(a.Damaged, ", "))))
+	}
+	if a.NeededBy != "" {
+		v.printf("  %s\n", v.faint("the oldest is kept for "+printable(a.NeededBy)))
+	}
 }
 
 func showSnapshots(v view, all []reconcile.SnapshotStatus) {
@@ -193,8 +199,16 @@ func showWindows(v view, s reconcile.Status) {
 		v.printf("  %s\n", v.faint(strconv.Itoa(len(s.Windows)-len(shown))+" older ones are in -o json"))
 	}
 	for _, w := range shown {
-		v.printf("  %s\n", window(v, w))
+		v.printf("  %s%s\n", window(v, w), until(v, w))
 	}
+}
+
+// until says what ends a window, where that is not the end of all WAL.
+func until(v view, w reconcile.Window) string {
+	if w.Why == "" {
+		return ""
+	}
+	return "  " + v.faint(printable(w.Why))
 }
 
 // window writes a window to the second, rounded inwards: both ends can be
@@ -243,6 +257,7 @@ func showRestore(v view, r reconcile.RestoreStatus, as login) {
 	if r.Reached != nil {
 		v.printf("    reached    %s\n", reached(v, *r.Reached))
 	}
+	showProof(v, r)
 	if r.ExpiresAt != nil {
 		v.printf("    expires    %s%s\n", v.moment(r.ExpiresAt.Time), away(r.ExpiresAt.Sub(v.now)))
 	}
@@ -252,6 +267,21 @@ func showRestore(v view, r reconcile.RestoreStatus, as login) {
 	if r.Connect != "" {
 		v.printf("    connect    %s\n", psql(r.Connect, as.of(r.Role)))
 	}
+}
+
+// showProof says between which two transactions a restore stands.
+func showProof(v view, r reconcile.RestoreStatus) {
+	if r.LastIn != nil {
+		v.printf("    last in    %s\n", transaction(*r.LastIn))
+	}
+	if r.FirstOut != nil {
+		v.printf("    first out  %s\n", transaction(*r.FirstOut))
+	}
+}
+
+// transaction is one in full: people compare its time with their target.
+func transaction(t reconcile.Transaction) string {
+	return "transaction " + strconv.FormatUint(uint64(t.XID), 10) + " of " + t.Time.String() + ", at " + orUnknown(lsn(t.LSN))
 }
 
 func restoreState(v view, r reconcile.RestoreStatus) string {

@@ -361,7 +361,7 @@ func TestPitfall11_SearchByTime(t *testing.T) {
 	start := all[0].Start
 	xacts := slices.DeleteFunc(slices.Clone(all), func(r Record) bool { return !r.IsXact() })
 	for i, x := range xacts[:len(xacts)-1] {
-		rec, found, last, lastXact, err := FirstXactAfter(ctx, m, c.size, c.systemID, path, start, x.Time)
+		rec, found, last, lastXact, err := FirstXactAfter(ctx, NewReader(m, c.size, c.systemID, path, start), x.Time)
 		want := slices.IndexFunc(xacts, func(r Record) bool { return r.Time.After(x.Time) })
 		if want < 0 {
 			continue
@@ -374,7 +374,7 @@ func TestPitfall11_SearchByTime(t *testing.T) {
 	if err != nil || n != len(xacts) || at.Time != newest {
 		t.Error(newest, at, n, err)
 	}
-	_, found, last, lastXact, err := FirstXactAfter(ctx, m, c.size, c.systemID, path, start, newest.Add(time.Hour))
+	_, found, last, lastXact, err := FirstXactAfter(ctx, NewReader(m, c.size, c.systemID, path, start), newest.Add(time.Hour))
 	if found || err != nil || last != all[len(all)-1] || lastXact != xacts[len(xacts)-1] {
 		t.Error("after the last:", found, last, lastXact, err)
 	}

@@ -46,14 +46,12 @@ func lastBetween(ctx context.Context, r *Reader, lsn LSN) (last Record, found bo
 	}
 }
 
-// FirstXactAfter finds the first commit or abort later than t, in WAL order,
-// from a boundary of records on: where recovery to the time t stops. Last is
+// FirstXactAfter finds the first commit or abort later than t, in WAL order, from
+// where a reader is: where recovery to the time t stops. Last is
 // the last record that was read, and lastXact the last commit or abort that is
 // not later than t, each zero when there is none. Not found is without an error
 // where the WAL ends; err says what else stopped the search, with Last before it.
-func FirstXactAfter(ctx context.Context, src Source, size int64, systemID uint64, path Path, from LSN, t time.Time) (rec Record, found bool, last, lastXact Record, err error) {
-	r := NewReader(src, size, systemID, path, from)
-	defer r.Close()
+func FirstXactAfter(ctx context.Context, r *Reader, t time.Time) (rec Record, found bool, last, lastXact Record, err error) {
 	for {
 		rec, err := r.Next(ctx)
 		switch {

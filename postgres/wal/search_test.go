@@ -26,7 +26,7 @@ func TestPitfall11_ClockSetBack(t *testing.T) {
 
 	from, end := all[0].Start, all[len(all)-1].End
 	for _, target := range []time.Time{xacts[i-1].Time, xacts[i+1].Time, xacts[len(xacts)-1].Time, ahead.Add(-time.Microsecond)} {
-		rec, found, _, lastXact, err := FirstXactAfter(ctx, m, c.size, c.systemID, path, from, target)
+		rec, found, _, lastXact, err := FirstXactAfter(ctx, NewReader(m, c.size, c.systemID, path, from), target)
 		if err != nil || !found || rec.Start != xacts[i].Start || lastXact != xacts[i-1] {
 			t.Errorf("to %s it goes up to %v, and stops at %v (%v): want the commit at %s", target, lastXact, rec, err, xacts[i].Start)
 		}

@@ -1,0 +1,140 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/postgres/wal"
+)
+
+// addWindows follows the WAL from each snapshot as far as it goes without a
+// gap, which is its latest moment, and says why it ends there. Each moment that
+// is shown can be restored: a time only where WAL proves which transaction is
+// the first one after it.
+func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
+	if err := in.checkHeaders(); err != nil {
+		s.Failures = append(s.Failures, err.Error())
+		return
+	}
+	r, err := reachOf(in)
+	if err != nil {
+		s.Failures = append(s.Failures, err.Error())
+		return
+	}
+	c := coverageOf(in, r.path)
+	kept := in.retention()
+	next := -1 // the snapshot after this one, on the path
+	for i := len(kept) - 1; i >= 0; i-- {
+		snap := &s.Snapshots[i]
+		switch {
+		case !kept[i].complete():
+			snap.LatestWhy = "where it is consistent is not known yet; the next apply finds out"
+			continue
+		case !kept[i].onPath(r.path):
+			snap.LatestWhy = fmt.Sprintf("on timeline %d, which the primary has left before: it serves as a snapshot alone", kept[i].Timeline)
+			continue
+		}
+		_, end := c.follow(kept[i].Consistent, 0)
+		if next >= 0 && end >= kept[next].Consistent {
+			snap.Latest, snap.LatestWhy = s.Snapshots[next].Latest, s.Snapshots[next].LatestWhy
+		} else {
+			snap.Latest, snap.LatestWhy = r.latestFrom(ctx, c, kept[i].Snapshot, in.state.Cluster.Status), in.endReason(c, end)
+		}
+		next = i
+	}
+	s.Windows = windows(s.Snapshots)
+}
+
+// checkHeaders drops the files whose first page says that they are something
+// else, so that no moment is shown that they would have to serve. Of a live
+// pg_wal that nobody answers for, they are the segments that are not written yet.
+func (in *view) checkHeaders() error {
+	a := &in.state.Archive
+	if in.site.Archive != nil && a.Exists {
+		if err := a.Inventory.Headers(in.site.Archive.Dir, in.systemNumber()); err != nil {
+			return fmt.Errorf("looking at the archived WAL: %w", err)
+		}
+	}
+	if in.state.Cluster.Status == nil && len(a.Live.Segments) > 0 {
+		if err := a.Live.Headers(in.livePgWAL(), in.systemNumber()); err != nil {
+			return fmt.Errorf("looking at the live pg_wal: %w", err)
+		}
+	}
+	return nil
+}
+
+// latestTail is how much of the end of the WAL is read for its last commit, in bytes.
+const latestTail = 64 << 20
+
+// latestFrom is the latest moment that the WAL from a snapshot on reaches. A time
+// is proven by the commit or abort behind it, so the last one of the WAL bounds
+// it; where the standby has all that the primary tells of, its last message does.
+func (r reach) latestFrom(ctx context.Context, c coverage, snap Snapshot, status *postgres.Status) *Moment {
+	latest := &Moment{LSN: snap.Consistent, Time: timePtr(snap.EarliestAt)}
+	_, end := c.readable().follow(snap.Consistent, 0)
+	from := snap.Consistent
+	if tail := end - min(end, latestTail); tail > from {
+		from = wal.SegmentAt(1, tail, r.size).Start(r.size)
+	} else if start, err := r.start(ctx, from); err == nil {
+		from = start
+	}
+	_, _, _ = r.scan(ctx, from, func(rec wal.Record) bool { // what ends it is the reason that endReason tells
+		if rec.End <= snap.Consistent {
+			return false
+		}
+		latest.LSN = rec.End
+		if before := rec.Time.Add(-time.Microsecond); rec.IsXact() && before.After(latest.Time.Time) {
+			latest.Time = timePtr(before)
+		}
+		return false
+	})
+	if status != nil && status.Connected() && status.PrimaryTime != nil && latest.LSN >= status.ReceiverLatestEnd && status.PrimaryTime.After(latest.Time.Time) {
+		latest.Time = timePtr(*status.PrimaryTime)
+	}
+	return latest
+}
+
+// endReason says why WAL goes no further than an LSN.
+func (in *view) endReason(c coverage, end wal.LSN) string {
+	missing := c.missing(end)
+	name := missing.Name(c.size)
+	for _, s := range in.state.Archive.Inventory.Damaged {
+		if s.Segment == missing {
+			return fmt.Sprintf("the archived WAL segment %s (%s) is damaged, and no other copy is there", name, units.BytesSize(float64(s.Size)))
+		}
+	}
+	for s := range c.archive {
+		if s.Number > missing.Number && c.path.Has(s.Timeline) {
+			return fmt.Sprintf("the WAL segment %s is missing", name)
+		}
+	}
+	for s := range c.live {
+		if s.Number > missing.Number && c.path.Has(s.Timeline) && s.Start(c.size) < c.liveEnd {
+			return fmt.Sprintf("the WAL segment %s is missing", name)
+		}
+	}
+	return "all WAL that was received"
+}
+
+// windows joins what each snapshot serves where it meets or overlaps.
+func windows(snapshots []SnapshotStatus) []Window {
+	out := []Window{}
+	for _, s := range snapshots {
+		if s.Earliest == nil || s.Earliest.Time == nil || s.Latest == nil || s.Latest.Time == nil {
+			continue
+		}
+		from, to := *s.Earliest.Time, *s.Latest.Time
+		if n := len(out); n > 0 && !from.After(out[n-1].To.Time) {
+			if to.After(out[n-1].To.Time) {
+				out[n-1].To, out[n-1].Why = to, s.LatestWhy
+			}
+			continue
+		}
+		out = append(out, Window{From: from, To: to, Why: s.LatestWhy})
+	}
+	return out
+}
