@@ -11,8 +11,9 @@ GOLANGCI := $(GOLANGCI_DIR)/golangci-lint
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 10s
+DURATION ?= 30m
 
-.PHONY: build test lint bench demo demo-down fuzz clean help
+.PHONY: build test oracle lint bench demo demo-down fuzz clean help
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +25,10 @@ test: ## vet, all tests, and the whole walk on real ZFS and PostgreSQL (root)
 	./e2e/setup.sh
 	go vet ./...
 	go test ./... -p 1 -count=1 -timeout 20m
+
+oracle: ## restores to random moments against pg_waldump, for DURATION; SEED repeats a run (root)
+	./e2e/setup.sh
+	ZRECONCILE_ORACLE_DURATION=$(DURATION) ZRECONCILE_ORACLE_SEED=$(SEED) go test ./e2e -run '^TestOracle$$' -count=1 -timeout 0 -v
 
 lint: $(GOLANGCI) ## golangci-lint, with the direction of imports
 	$(GOLANGCI) run ./...
