@@ -103,7 +103,6 @@ func (h *Host) drill(ctx context.Context, in *view, s Snapshot, checks spec.Veri
 	w := &drilling{host: h, in: in, snapshot: s, entry: in.drillEntry(s.Name), checks: checks, drill: Drill{Snapshot: s.Name}}
 	err := w.run(ctx)
 	if err == nil {
-		w.tell()
 		err = h.stampDrill(ctx, in, s, w.drill)
 	}
 	if err == nil && !w.drill.OK && keepFailed {
@@ -130,18 +129,12 @@ func (w *drilling) run(ctx context.Context) error {
 	return nil
 }
 
-// tell logs what no check failed for.
-func (w *drilling) tell() {
-	for _, c := range w.drill.Checks {
-		for _, f := range c.Findings {
-			if c.OK {
-				w.host.Log.Warn("found in a restore drill", "snapshot", w.drill.Snapshot, "check", c.Name, "finding", f)
-			}
-		}
-	}
-}
-
+// add notes a check that was made.
 func (w *drilling) add(name string, ok bool, findings []string) {
+	w.host.Log.Info("checked in a restore drill", "snapshot", w.drill.Snapshot, "check", name, "ok", ok)
+	for _, f := range findings {
+		w.host.Log.Warn("found in a restore drill", "snapshot", w.drill.Snapshot, "check", name, "finding", f)
+	}
 	w.drill.Checks = append(w.drill.Checks, Check{Name: name, OK: ok, Findings: append([]string{}, findings...)})
 }
 

@@ -25,6 +25,7 @@ type recorder struct {
 	status  reconcile.Status
 	err     error
 	lockErr error
+	drill   reconcile.Drill
 	held    bool                     // ReleaseSnapshot finds a hold
 	restore *reconcile.RestoreStatus // nil: there is none
 	renewed bool                     // RenewRestore finds one that expired
@@ -62,6 +63,11 @@ func (r *recorder) TakeSnapshot(_ context.Context, site *spec.Site, o reconcile.
 func (r *recorder) ReleaseSnapshot(_ context.Context, site *spec.Site, name string) (bool, error) {
 	r.ask("release %s %s", site.Name, name)
 	return r.held, r.err
+}
+
+func (r *recorder) Verify(_ context.Context, site *spec.Site, o reconcile.VerifyOptions) (reconcile.Drill, error) {
+	r.ask("verify %s %q keep failed %v", site.Name, o.Snapshot, o.KeepFailed)
+	return r.drill, r.err
 }
 
 func (r *recorder) RestoreStatus(_ context.Context, _ *spec.Site, _ time.Time, name string) (reconcile.RestoreStatus, bool, error) {
@@ -133,11 +139,13 @@ func TestFlagsReachTheHost(t *testing.T) {
 		{"status", []string{"status rds-prod at " + now}},
 		{"snapshot", []string{"lock rds-prod for 1m0s", `snapshot rds-prod label "" hold false`, "unlock"}},
 		{"snapshot --label a --hold --lock-timeout 0s", []string{"lock rds-prod for 0s", `snapshot rds-prod label "a" hold true`, "unlock"}},
+		{"verify", []string{"lock rds-prod for 1m0s", `verify rds-prod "" keep failed false`, "unlock"}},
+		{"verify zr-x --keep-failed --lock-timeout 0s", []string{"lock rds-prod for 0s", `verify rds-prod "zr-x" keep failed true`, "unlock"}},
 		{"snapshot --release zr-x", []string{"lock rds-prod for 1m0s", "release rds-prod zr-x", "unlock"}},
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {
-			r := &recorder{plan: reconcile.Plan{Converged: true}}
+			r := &recorder{plan: reconcile.Plan{Converged: true}, drill: reconcile.Drill{OK: true}}
 			if status, _, stderr := invoke(t, r, strings.Fields(test.args)...); status != exitDone {
 				t.Errorf("exit status %d: %s", status, stderr)
 			}
@@ -165,6 +173,11 @@ func TestCommandsExitAsTheContractSays(t *testing.T) {
 		{"apply", recorder{plan: changes}, exitDone},
 		{"apply", recorder{plan: blocked}, exitBlocked},
 		{"apply", recorder{plan: failed}, exitFailed},
+		{"verify", recorder{drill: reconcile.Drill{OK: true}}, exitDone},
+		{"verify", recorder{drill: reconcile.Drill{}}, exitFailed},
+		{"verify", recorder{err: fmt.Errorf("%w: no snapshot", reconcile.ErrRefused)}, exitBlocked},
+		{"verify", recorder{lockErr: locked}, exitLocked},
+		{"verify", recorder{err: errors.New("zfs clone failed")}, exitFailed},
 		{"apply", recorder{lockErr: locked}, exitLocked},
 		{"snapshot", recorder{lockErr: locked}, exitLocked},
 		{"snapshot", recorder{err: errors.New("x")}, exitFailed},

@@ -18,6 +18,7 @@ type host interface {
 	Status(ctx context.Context, site *spec.Site, now time.Time) (reconcile.Status, error)
 	TakeSnapshot(ctx context.Context, site *spec.Site, o reconcile.SnapshotOptions) (reconcile.SnapshotStatus, error)
 	ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) (held bool, err error)
+	Verify(ctx context.Context, site *spec.Site, o reconcile.VerifyOptions) (reconcile.Drill, error)
 	RestoreStatus(ctx context.Context, site *spec.Site, now time.Time, name string) (status reconcile.RestoreStatus, exists bool, err error)
 	RenewRestore(ctx context.Context, site *spec.Site, now time.Time, name string) (undo func(context.Context) error, err error)
 	Watch(ctx context.Context, o reconcile.WatchOptions) error

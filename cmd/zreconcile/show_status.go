@@ -34,6 +34,7 @@ func showStatus(v view, s reconcile.Status, as login) {
 	showStandby(v, s.Standby, as)
 	showArchive(v, s.Archive)
 	showSnapshots(v, s.Snapshots)
+	showLastDrill(v, s)
 	showWindows(v, s)
 	showRestores(v, s.Restores, as)
 	if len(s.Failures) > 0 {
@@ -151,7 +152,7 @@ func showSnapshots(v view, all []reconcile.SnapshotStatus) {
 			line = append(line, printable(`"`+snap.Label+`"`))
 		}
 		if snap.Verified != nil {
-			line = append(line, drill(v, *snap.Verified))
+			line = append(line, drillOutcome(v, snap.Verified.OK, snap.Verified.At.Time))
 		}
 		_, _ = t.Write([]byte(strings.Join(line, "\t") + "\n"))
 	}
@@ -164,13 +165,6 @@ func serves(v view, s reconcile.SnapshotStatus) string {
 		return "serves from: not known yet"
 	}
 	return "serves from " + v.moment(wholeSecond(s.Earliest.Time.Time))
-}
-
-func drill(v view, d reconcile.Verification) string {
-	if d.OK {
-		return "proven " + v.moment(d.At.Time)
-	}
-	return "DRILL FAILED " + v.moment(d.At.Time)
 }
 
 // showWindows draws the moments that can be restored, from the first to now.

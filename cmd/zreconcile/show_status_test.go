@@ -40,10 +40,12 @@ func sampleStatus(t *testing.T) reconcile.Status {
 		Snapshots: []reconcile.SnapshotStatus{
 			{Name: "zr-20261121T010100Z", TakenAt: at(t, "2026-11-21T01:01:00Z"), Used: 320 << 10,
 				Earliest: &reconcile.Moment{LSN: 0x11D90000028, Time: at(t, "2026-11-21T01:01:01Z")}, KeptBy: []string{"last 2", "daily 2"},
-				Verified: &reconcile.Verification{At: *at(t, "2026-11-21T04:30:00Z"), OK: true}},
+				Verified: &reconcile.Verification{At: *at(t, "2026-11-21T04:30:00Z"), OK: true, Findings: []string{}}},
 			{Name: "zr-20261122T010100Z", TakenAt: at(t, "2026-11-22T01:01:00Z"), Used: 64 << 10,
-				KeptBy: []string{"last 1", "daily 1", "held"}, Label: "before the migration"},
+				KeptBy: []string{"last 1", "daily 1", "held"}, Label: "before the migration",
+				Verified: &reconcile.Verification{At: *at(t, "2026-11-22T04:30:00Z"), Findings: []string{"amcheck: database postgres: index public.orders_pkey: item order invariant violated"}}},
 		},
+		LastDrill: &reconcile.LastDrill{At: *at(t, "2026-11-22T04:30:00Z"), Snapshot: "zr-20261122T010100Z"},
 		Windows: []reconcile.Window{
 			{From: *at(t, "2026-11-21T01:01:01Z"), To: *at(t, "2026-11-21T12:00:00Z")},
 			{From: *at(t, "2026-11-22T01:01:00Z"), To: *at(t, "2026-11-23T00:00:29Z")},
