@@ -189,7 +189,7 @@ func (h *Host) completeSnapshot(ctx context.Context, in *view, full string, repl
 		return err
 	}
 	earliest := h.earliestTime(ctx, in, control, replayedAt)
-	stamps := []zfs.Prop{{Name: markConsistent, Value: control.ConsistentLSN().String()}, {Name: markWALFrom, Value: control.RedoLSN.String()},
+	stamps := []zfs.Prop{{Name: markConsistent, Value: control.ConsistentLSN().String()}, {Name: markWALFrom, Value: h.liveWALFrom(in, control.ConsistentLSN()).String()},
 		{Name: markEarliestAt, Value: FormatTime(earliest)}}
 	if justTaken {
 		stamps = append(stamps, timelineMark(control))

@@ -129,3 +129,31 @@ func (in *view) walFloor() wal.LSN {
 	}
 	return floor
 }
+
+// liveWALFrom is how far the live pg_wal goes back from an LSN without a gap: a
+// snapshot that was taken just before has that as well. 0 is not known.
+func (h *Host) liveWALFrom(in *view, to wal.LSN) wal.LSN {
+	list, err := wal.List(in.livePgWAL(), in.segmentSize())
+	if err != nil {
+		h.Log.Warn("the live pg_wal can't be listed; the snapshot is of no use as a second archive", "error", err)
+		return 0
+	}
+	return walkBack(list, to, in.segmentSize())
+}
+
+// walkBack is the start of the run of segments that ends with the one that holds
+// the byte before an LSN; 0 is none.
+func walkBack(list wal.Inventory, to wal.LSN, size int64) wal.LSN {
+	there := map[uint64]bool{}
+	for _, s := range list.Segments {
+		there[s.Number] = true
+	}
+	var from wal.LSN
+	for n := uint64(to-1) / uint64(size); there[n]; n-- {
+		from = wal.LSN(n) * wal.LSN(size)
+		if n == 0 {
+			break
+		}
+	}
+	return from
+}
