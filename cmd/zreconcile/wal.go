@@ -127,10 +127,12 @@ func newWALGet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get NAME DEST",
 		Short: "Fetch a WAL file (restore_command)",
-		Long: `Fetches a WAL file by name, verified, from the archive or else from the pg_wal of
-the live standby. Exits 0 when DEST holds the file and 1 when it is provably
-absent. Any other outcome is 255 with --clone, where it must stop recovery, and
-1 without, where PostgreSQL tries again.`,
+		Long: `Fetches a WAL file by name, verified, from the archive; with --clone the first
+sound one of the archive, the pg_wal of the live standby and that of DEST. Without,
+a timeline's history is shown once the pg_wal of DEST has anything of it: the live
+standby hears of a failover from its primary. Exits 0 when DEST holds the file and
+1 when it is provably absent. Any other outcome is 255 with --clone, where it must
+stop recovery, and 1 without, where PostgreSQL tries again.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := wal.GetRequest{

@@ -115,7 +115,7 @@ func (inv *Inventory) add(dir, name string, names []string) error {
 // addPath reads a history file for what Gaps needs of it. A broken one is no
 // reason to know nothing: its timeline then stands alone.
 func (inv *Inventory) addPath(dir, name string) error {
-	b, err := os.ReadFile(filepath.Join(dir, name))
+	b, err := readRegular(filepath.Join(dir, name))
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (c checksum) String() string { return fmt.Sprintf("%08x %d\n", c.sum, c.siz
 // a crash cut off, is no checksum and no error: the file then has to prove
 // itself in other ways.
 func readChecksum(dir, name string) (c checksum, known bool, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, name+checksumSuffix))
+	b, err := readRegular(filepath.Join(dir, name+checksumSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, false, nil
 	}
@@ -40,6 +40,16 @@ func readChecksum(dir, name string) (c checksum, known bool, err error) {
 	c.size, err = strconv.ParseInt(size, 10, 64)
 	c.sum = uint32(n)
 	return c, err == nil && err1 == nil && c.String() == string(b), nil
+}
+
+// checkSum compares a copy with what Push kept of the file.
+func (p place) checkSum(sum checksum) error {
+	kept, known, err := readChecksum(p.dir, p.name)
+	if err == nil && known && kept != sum {
+		err = fmt.Errorf("%s is damaged: it has %d bytes with the CRC-32C %08x, and was archived with %d and %08x",
+			p.path(), sum.size, sum.sum, kept.size, kept.sum)
+	}
+	return err
 }
 
 // writeChecksum keeps the checksum of an archived file, durable once the

@@ -150,14 +150,6 @@ func TestPitfall34_GetHidesForeignTimelines(t *testing.T) {
 	if err := get("00000002.history", 1, 2); err != nil {
 		t.Error(err)
 	}
-	req.HideHistoryAbove = 2
-	if err := get("00000003.history"); !errors.Is(err, ErrAbsent) {
-		t.Error("the history of timeline 3:", err)
-	}
-	if err := get("00000002.history"); err != nil {
-		t.Error(err)
-	}
-
 	if err := Remove(req.Archive, segment); err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +157,75 @@ func TestPitfall34_GetHidesForeignTimelines(t *testing.T) {
 	req.Clone = false
 	if err := get(segment); !errors.Is(err, ErrAbsent) {
 		t.Error("the standby is offered its own pg_wal:", err)
+	}
+}
+
+// The live standby is shown no timeline that is newer than what its own pg_wal
+// has: it learns of those from its primary (pitfall 34).
+func TestPitfall34_TheStandbyHearsOfTimelinesFromItsPrimary(t *testing.T) {
+	req, b := getBed(t)
+	own := filepath.Dir(req.Dest)
+	history := []byte("1\t0/8000000\tx\n")
+	write(t, req.Archive+"/00000002.history", history)
+	segment := req.Name
+	req.Name, req.Clone = "00000002.history", false
+	for _, step := range []struct {
+		name, of string
+		content  []byte
+		code     int
+	}{
+		{"nothing", "", nil, 1},
+		{"a segment of timeline 1", segment, b, 1},
+		{"a segment of timeline 2", "00000002" + segment[8:], b, 0},
+		{"the history of timeline 3", "00000003.history", history, 0},
+	} {
+		if step.of != "" {
+			write(t, own+"/"+step.of, step.content)
+		}
+		err := Get(context.Background(), req)
+		if code := ExitCode(err, false); code != step.code || code == 1 && !errors.Is(err, ErrAbsent) {
+			t.Errorf("with %s in its pg_wal: exit %d, %v", step.name, code, err)
+		}
+		if strings.HasPrefix(step.of, "00000002") {
+			os.Remove(own + "/" + step.of)
+		}
+	}
+}
+
+// A clone follows the history that the live standby has from its primary, not
+// another one that lies in the archive, and none that is damaged (pitfall 34).
+func TestPitfall34_AClonesHistoryIsTheLiveStandbys(t *testing.T) {
+	genuine, rogue := "1\t0/8000000\tx\n", "1\t0/3000000\trogue\n"
+	for name, c := range map[string]struct {
+		archive, live string // "": not there
+		code          int
+		want          string
+	}{
+		"absent":                  {"", "", 1, ""},
+		"only archived":           {genuine, "", 0, genuine},
+		"only live":               {"", genuine, 0, genuine},
+		"they differ":             {rogue, genuine, 0, genuine},
+		"live is damaged":         {genuine, "x", 0, genuine},
+		"archived is damaged":     {"1 one", "", 255, ""},
+		"archived is empty":       {"\n", "", 255, ""},
+		"of no earlier timelines": {"2\t0/3000000\tx\n", "", 255, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, _ := getBed(t)
+			req.Name = "00000002.history"
+			for dir, text := range map[string]string{req.Archive: c.archive, req.Live: c.live} {
+				if text != "" {
+					write(t, dir+"/"+req.Name, []byte(text))
+				}
+			}
+			err := Get(context.Background(), req)
+			if code := ExitCode(err, true); code != c.code {
+				t.Fatalf("exit %d, want %d: %v", code, c.code, err)
+			}
+			if got, _ := os.ReadFile(req.Dest); string(got) != c.want {
+				t.Errorf("it is given %q", got)
+			}
+		})
 	}
 }
 

@@ -51,7 +51,7 @@ func push(ctx context.Context, req PushRequest, name string) error {
 	case KindOther, KindChecksum:
 		return errors.New("its name is not that of a segment, or of a history, backup or .partial file")
 	}
-	src, err := os.Open(req.Path)
+	src, err := openRegular(req.Path)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func store(ctx context.Context, src *os.File, dir, name string) error {
 // may not have reached the disk: another push may have died after its rename.
 func keepSame(ctx context.Context, src *os.File, dir, name string) error {
 	final := filepath.Join(dir, name)
-	old, err := os.Open(final)
+	old, err := openRegular(final)
 	if err != nil {
 		return err
 	}
@@ -272,19 +272,24 @@ func cleanTemp(dir, name string) error {
 }
 
 // renameNew renames a file and never over another one (renameat2(2)); on a file
-// system that cannot do that, by a link.
+// system that cannot do that, such as zfs-fuse, by a link.
 func renameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	switch {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
-		if err := os.Link(from, to); err != nil {
-			return err
-		}
-		return os.Remove(from)
+		return linkNew(from, to)
 	case err != nil:
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	return nil
+}
+
+// linkNew gives a file another name, which must be new, and takes the old one away.
+func linkNew(from, to string) error {
+	if err := os.Link(from, to); err != nil {
+		return err
+	}
+	return os.Remove(from)
 }
 
 func syncDir(dir string) error {

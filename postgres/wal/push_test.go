@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -195,6 +196,30 @@ func TestPitfall56_PushWhereMounted(t *testing.T) {
 	req.Archive = t.TempDir()
 	if err := Push(context.Background(), req); err == nil {
 		t.Error("an archive beside the dataset is taken")
+	}
+}
+
+// A rename is never over another file, by renameat2 as by the link that stands
+// in for it (pitfall 2).
+func TestPitfall2_RenameNeverReplaces(t *testing.T) {
+	for name, rename := range map[string]func(from, to string) error{"renameat2": renameNew, "link": linkNew} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir+"/one", []byte("1"))
+			write(t, dir+"/two", []byte("2"))
+			if err := rename(dir+"/one", dir+"/two"); !errors.Is(err, fs.ErrExist) || names(t, dir) != "one two" {
+				t.Error("over another:", err, names(t, dir))
+			}
+			if b, _ := os.ReadFile(dir + "/two"); string(b) != "2" {
+				t.Errorf("it was replaced by %s", b)
+			}
+			if err := rename(dir+"/one", dir+"/three"); err != nil || names(t, dir) != "three two" {
+				t.Error("to a new name:", err, names(t, dir))
+			}
+			if err := rename(dir+"/one", dir+"/four"); !errors.Is(err, fs.ErrNotExist) {
+				t.Error("of nothing:", err)
+			}
+		})
 	}
 }
 

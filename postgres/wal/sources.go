@@ -33,7 +33,7 @@ type dir string
 
 func (d dir) Open(_ context.Context, seg Segment, size int64) (io.ReadCloser, string, error) {
 	path := filepath.Join(string(d), seg.Name(size))
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, path, d.absent(err)
 	}
