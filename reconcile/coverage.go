@@ -160,3 +160,15 @@ func (s Snapshot) onPath(path wal.Path) bool {
 	}
 	return false
 }
+
+// lacks is where the WAL that a snapshot replays up to its consistent point
+// is missing; false where nothing is. What its own pg_wal has not, the archive or
+// another place must have.
+func (c coverage) lacks(s Snapshot) (wal.LSN, bool) {
+	need := s.Consistent
+	if s.WALFrom != 0 {
+		need = min(need, s.WALFrom)
+	}
+	_, end := c.follow(s.Redo, need)
+	return end, end < need
+}

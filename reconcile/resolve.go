@@ -103,7 +103,11 @@ func (h *Host) locateOn(ctx context.Context, in *view, r reach, all []Snapshot, 
 		return locateSnapshot(ctx, r, all, t.Snapshot)
 	}
 	bases := onPath(all, r.path)
-	if len(bases) == 0 {
+	if len(bases) > 0 {
+		if bases = in.whole(bases, r.path); len(bases) == 0 {
+			return Resolution{}, refuse("take a snapshot: zreconcile snapshot", "no snapshot of this site has all the WAL that it begins with (zreconcile status names what is missing)")
+		}
+	} else {
 		return Resolution{}, refuse("take a snapshot: zreconcile snapshot",
 			"all snapshots of this site are of timelines that the primary has left before; each can be had by its name alone (target: {snapshot: ...})")
 	}
@@ -127,6 +131,11 @@ func (in *view) supplied(ctx context.Context, r reach, found Resolution) (Resolu
 	if !found.Base.onPath(r.path) {
 		return found, nil
 	}
+	c := coverageOf(in, r.path)
+	if at, lacks := c.lacks(found.Base); lacks {
+		gap := c.missing(at)
+		return Resolution{}, &wal.GapError{Segment: gap, Name: gap.Name(r.size)}
+	}
 	damaged, err := r.baseIsSound(ctx, found.Base)
 	if err != nil {
 		return Resolution{}, err
@@ -134,7 +143,7 @@ func (in *view) supplied(ctx context.Context, r reach, found Resolution) (Resolu
 	if a := in.site.Archive; a != nil {
 		found.Damaged = slices.Compact(append(damaged, inDir(a.Dir, *r.skipped)...))
 	}
-	found.Supplies, _ = coverageOf(in, r.path).follow(found.Base.Redo, max(found.End, found.Base.Consistent))
+	found.Supplies, _ = c.follow(found.Base.Redo, max(found.End, found.Base.Consistent))
 	return found, nil
 }
 
@@ -159,6 +168,15 @@ func onPath(list []Snapshot, path wal.Path) []Snapshot {
 		}
 	}
 	return out
+}
+
+// whole are those that have the WAL that they begin with.
+func (in *view) whole(list []Snapshot, path wal.Path) []Snapshot {
+	c := coverageOf(in, path)
+	return slices.DeleteFunc(slices.Clone(list), func(s Snapshot) bool {
+		_, lacks := c.lacks(s)
+		return lacks
+	})
 }
 
 // locateSnapshot takes a snapshot as it is. Where it stops depends on the

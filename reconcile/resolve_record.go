@@ -69,13 +69,13 @@ func lookLSN(ctx context.Context, r reach, bases []Snapshot, text string, before
 	base := bases[n-1]
 	seen, last, err := r.sight(ctx, base, 0, false, func(record wal.Record) bool { return record.Start >= lsn })
 	switch {
-	case err != nil:
-		return sighting{}, err
 	case len(seen) > 0:
 		return seen[0], nil
-	case before && lsn <= max(last.record.End, base.Consistent):
+	case before && (err == nil || isHole(err)) && lsn <= max(last.record.End, base.Consistent):
 		last.record.Start, last.record.Kind = lsn, wal.Other // what may come there is not wanted
 		return last, nil
+	case err != nil:
+		return sighting{}, err
 	}
 	return sighting{}, refuse(fmt.Sprintf("WAL is here up to %s", max(last.record.End, base.Consistent)), "LSN %s is later than all WAL that was received", text)
 }

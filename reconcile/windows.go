@@ -38,6 +38,10 @@ func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
 			snap.LatestWhy = fmt.Sprintf("on timeline %d, which the primary has left before: it serves as a snapshot alone", kept[i].Timeline)
 			continue
 		}
+		if at, lacks := c.lacks(kept[i].Snapshot); lacks {
+			snap.LatestWhy = "it is no base: of the WAL that it begins with, " + in.endReason(c, at)
+			continue
+		}
 		_, end := c.follow(kept[i].Consistent, 0)
 		if next >= 0 && end >= kept[next].Consistent {
 			snap.Latest, snap.LatestWhy = s.Snapshots[next].Latest, s.Snapshots[next].LatestWhy
