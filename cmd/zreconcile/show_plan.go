@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,8 +118,17 @@ func showAttrs(v view, attrs []reconcile.Attr) {
 		before = max(before, min(widestPadded, utf8.RuneCountInString(value(a.Before))))
 	}
 	for _, a := range attrs {
+		if allNew(attrs) { // an arrow from nothing says nothing
+			v.printf("          %-*s  %s\n", name, printable(a.Name), value(a.After))
+			continue
+		}
 		v.printf("          %-*s  %-*s %s %s\n", name, printable(a.Name), before, value(a.Before), v.faint("->"), value(a.After))
 	}
+}
+
+// allNew is true where nothing was there before.
+func allNew(attrs []reconcile.Attr) bool {
+	return !slices.ContainsFunc(attrs, func(a reconcile.Attr) bool { return a.Before != "" })
 }
 
 // value is one side of a changed attribute.
