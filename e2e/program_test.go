@@ -231,6 +231,10 @@ type statusJSON struct {
 		ReplayedLSN      string
 		LagBytes         *int64
 		PendingRestart   []string
+		ArchiverFailing  string
+
+		Slot              string
+		SlotRetainedBytes *int64
 	}
 	Archive struct {
 		Segments int

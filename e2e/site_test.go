@@ -25,6 +25,7 @@ type site struct {
 	Password          string // in the password file
 	User              string
 	SSLMode           string
+	Slot              string // the replication slot; "" is none
 	BinDir            string
 	MaxRate           string            // of the base backup; "" is no limit
 	Set               map[string]string // standby.conf.set
@@ -65,6 +66,9 @@ standby:
     user: {{.User}}
     passwordFrom: {file: {{.Dir}}/password}
     sslmode: {{.SSLMode}}
+{{- if .Slot}}
+    slot: {{.Slot}}
+{{- end}}
 {{- if .Primary.Tablespace}}
   tablespaces: {{"{"}}{{.Primary.Tablespace}}: {{.DataMount}}/ts{{"}"}}
 {{- end}}
