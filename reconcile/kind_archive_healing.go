@@ -76,22 +76,33 @@ func (in *view) heldHoles() []supply {
 	}
 	c, size := coverageOf(in, path), in.segmentSize()
 	var holes []supply
-	fetched := map[wal.Segment]bool{}
-	for _, n := range in.neededWAL() {
-		if n.own.Consistent == 0 || n.to != 0 || !n.own.onPath(path) {
-			continue // what a single moment needs, its snapshot has itself
+	starts := in.continuous(path)
+	for i, from := range starts {
+		bound := wal.LSN(0)
+		if i+1 < len(starts) { // from there on, the next one follows
+			bound = starts[i+1]
 		}
-		supplies, _ := c.follow(n.own.Consistent, 0)
+		supplies, _ := c.follow(from, bound)
 		for _, s := range supplies {
-			if s.place == inSnapshot && s.last.End(size) <= s.snapshot.Replayed && !fetched[s.first] {
+			if s.place == inSnapshot && s.last.End(size) <= s.snapshot.Replayed && (len(holes) == 0 || holes[len(holes)-1].last.Number < s.first.Number) {
 				holes = append(holes, s)
-				for number := s.first.Number; number <= s.last.Number; number++ {
-					fetched[wal.Segment{Timeline: s.first.Timeline, Number: number}] = true
-				}
 			}
 		}
 	}
 	return holes
+}
+
+// continuous lists where the snapshots are consistent, in order, that are kept
+// for all moments after them: what a single moment needs, its snapshot has itself.
+func (in *view) continuous(path wal.Path) []wal.LSN {
+	var starts []wal.LSN
+	for _, n := range in.neededWAL() {
+		if n.own.Consistent != 0 && n.to == 0 && n.own.onPath(path) {
+			starts = append(starts, n.own.Consistent)
+		}
+	}
+	slices.Sort(starts)
+	return starts
 }
 
 func applyHealing(ctx context.Context, h *Host, in *view, _ Change) error {

@@ -42,8 +42,12 @@ func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
 			snap.LatestWhy = "it is no base: of the WAL that it begins with, " + in.endReason(c, at)
 			continue
 		}
-		_, end := c.follow(kept[i].Consistent, 0)
-		if next >= 0 && end >= kept[next].Consistent {
+		bound := wal.LSN(0)
+		if next >= 0 { // further on, it goes on as that one does
+			bound = kept[next].Consistent
+		}
+		_, end := c.follow(kept[i].Consistent, bound)
+		if next >= 0 && end >= bound {
 			snap.Latest, snap.LatestWhy = s.Snapshots[next].Latest, s.Snapshots[next].LatestWhy
 		} else {
 			snap.Latest, snap.LatestWhy = r.latestFrom(ctx, c, kept[i].Snapshot, in.state.Cluster.Status), in.endReason(c, end)
