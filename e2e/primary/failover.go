@@ -133,7 +133,8 @@ func (p *Primary) Kill() error {
 		}
 		if alive == 0 {
 			// A zombie that no init reaps keeps the pid, which a power cut does not.
-			return os.Remove(pidFile)
+			lock := filepath.Join(p.Dir, fmt.Sprintf(".s.PGSQL.%d.lock", p.Port))
+			return errors.Join(os.Remove(pidFile), os.Remove(lock))
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("process %d outlives SIGKILL", alive)
