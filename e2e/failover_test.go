@@ -206,3 +206,84 @@ func (s *site) killStandby(t testing.TB) {
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
 	eventually(t, "the end of the standby's processes", func() bool { return len(s.programs(t)) == 0 })
 }
+
+// TestStandbyAheadOfFailover: our standby had received more than the follower
+// that was promoted. It can't follow; it is left as it is, with what it holds,
+// until a person moves it aside. What the abandoned timeline holds can be had
+// as long as it is the standby's, and its snapshots after that, too.
+func TestStandbyAheadOfFailover(t *testing.T) {
+	s := newSite(t, ownPrimary(t, primary.Odd))
+	s.converges(t)
+	s.stepTable(t)
+	s.commit(t, 1)
+	shared := s.onPrimary(t, clockNow)
+	xid := s.commit(t, 2)
+	next := s.follower(t)
+	must(t, next.Stop())
+	s.commit(t, 3)
+	lost := s.onPrimary(t, clockNow)
+	s.commit(t, 4)
+	s.caughtUp(t)
+	s.run(t, "snapshot").exits(t, exitDone)
+	snapshots := s.snapshotNames(t)
+	s.switchSegment(t)
+	must(t, s.Primary.Kill())
+	must(t, next.Start())
+	must(t, next.Promote())
+	s.Primary = next
+	s.write(t)
+	s.apply(t)
+
+	blocked := func(when string) {
+		t.Helper()
+		eventually(t, "the block of the standby "+when, func() bool { return s.plan(t).plan(t).has("block", "standby") })
+		s.plan(t).exits(t, exitRefused).says(t, "can't follow", "timeline 2", "mv "+s.DataDir())
+	}
+	blocked("while it runs")
+	s.plan(t).says(t, "forked off current database system timeline 1 before current recovery point")
+	var own moments
+	own.add(t, "shared", at(shared), "1")
+	own.add(t, "xid", "xid: "+xid+", stop: after", "1 2")
+	own.add(t, "abandoned-time", at(lost), "1 2 3")
+	own.add(t, "abandoned-snap", "snapshot: "+slices.Max(snapshots), "1 2 3 4")
+	own.add(t, "abandoned-latest", "latest: true", "1 2 3 4")
+	s.restoredBeside(t, own)
+	s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", s.DataDir())
+	blocked("that is stopped, and would not start")
+	s.apply(t).exits(t, exitRefused)
+
+	mend := s.plan(t)
+	for _, dir := range []string{s.DataDir(), s.DataMount + "/ts"} {
+		mend.says(t, "mv "+dir+" "+dir+".old")
+		must(t, os.Rename(dir, dir+".old"))
+	}
+	s.converges(t)
+	s.caughtUp(t)
+	s.commit(t, 5)
+	s.commit(t, 6)
+	s.caughtUp(t)
+	var m moments
+	m.add(t, "shared", at(shared), "1")
+	m.add(t, "xid", "xid: "+xid+", stop: after", "1 2")
+	m.add(t, "abandoned-snap", "snapshot: "+slices.Max(snapshots), "1 2 3 4")
+	s.run(t, "snapshot").exits(t, exitDone)
+	m.add(t, "new-snap", "snapshot: "+slices.Max(s.snapshotNames(t)), "1 2 5 6")
+	s.commit(t, 7)
+	s.caughtUp(t)
+	m.add(t, "latest", "latest: true", "1 2 5 6 7")
+	s.restored(t, m)
+}
+
+// restoredBeside is restored where something else is blocked.
+func (s *site) restoredBeside(t *testing.T, m moments) {
+	t.Helper()
+	s.declare(t, m.entries...)
+	s.apply(t).exits(t, exitRefused)
+	for _, e := range m.entries {
+		if got := s.on(t, e.Name, steps); got != m.want[e.Name] {
+			t.Errorf("%s (%s) holds %s, want %s", e.Name, e.Target, got, m.want[e.Name])
+		}
+	}
+	s.declare(t)
+	s.apply(t).exits(t, exitRefused)
+}

@@ -36,9 +36,12 @@ func diffStandby(in *view) []Change {
 	switch {
 	case in.promoted():
 		return []Change{c.block(fmt.Sprintf("the server of %s is no standby any more: somebody promoted it, or it never was one; it is left as it is, and retention and WAL removal pause", s.DataDir),
-			fmt.Sprintf("if it is the primary now, take the site out of use; if it shall follow again, stop it and move its directory aside (mv %s %s.promoted), and a new copy is made", s.DataDir, s.DataDir))}
+			fmt.Sprintf("if it is the primary now, take the site out of use; if it shall follow again, stop it and move it aside (%s), and a new copy is made", in.moveAside("promoted")))}
 	case cluster.Process.Running:
 		return runningStandby(in, c)
+	}
+	if f, off := in.forkedOff(); off {
+		return []Change{in.cannotStart(c, f)}
 	}
 	if who := in.state.Ports[s.Port]; who != "" {
 		return []Change{c.block(fmt.Sprintf("port %d, which the standby should have, is in use by %s", s.Port, who), "choose another standby.port, or stop that program")}
@@ -58,9 +61,10 @@ func runningStandby(in *view, c Change) []Change {
 		return nil
 	}
 	if in.state.Cluster.LostWAL != "" && !status.Connected() {
-		s := in.site.Standby
-		return []Change{c.block("the standby can't follow the primary any more: "+in.state.Cluster.LostWAL,
-			fmt.Sprintf("its snapshots stay usable; to copy the primary anew, stop it (%s/pg_ctl -D %s stop) and move its directory aside (mv %s %s.old)", in.state.Server.BinDir, s.DataDir, s.DataDir, s.DataDir))}
+		return []Change{c.block("the standby can't follow the primary any more: "+in.state.Cluster.LostWAL, in.copyAnew())}
+	}
+	if f, off := in.forkedOff(); off {
+		return []Change{in.cannotStart(c, f)}
 	}
 	c.Action = Update
 	if in.state.Cluster.UnitDiffers {
@@ -77,6 +81,24 @@ func runningStandby(in *view, c Change) []Change {
 		return nil
 	}
 	return []Change{c}
+}
+
+// copyAnew tells a person how to have the primary copied anew.
+func (in *view) copyAnew() string {
+	stop := ""
+	if in.state.Cluster.Process.Running {
+		stop = fmt.Sprintf("stop it (%s/pg_ctl -D %s stop) and ", in.state.Server.BinDir, in.site.Standby.DataDir)
+	}
+	return fmt.Sprintf("its snapshots stay usable; to copy the primary anew, %smove it aside (%s)", stop, in.moveAside("old"))
+}
+
+// moveAside are the commands that make room for a new copy, tablespaces included.
+func (in *view) moveAside(suffix string) string {
+	var commands []string
+	for _, dir := range clusterDirs(in) {
+		commands = append(commands, fmt.Sprintf("mv %s %s.%s", dir, dir, suffix))
+	}
+	return strings.Join(commands, "; ")
 }
 
 // standbyScore makes the kernel spare the standby when memory runs out.

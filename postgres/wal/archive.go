@@ -127,6 +127,16 @@ func (inv *Inventory) addPath(dir, name string) error {
 	return nil
 }
 
+// PathTo is the path to a timeline whose history file is there and can be read.
+func (inv Inventory) PathTo(tli Timeline) (Path, bool) {
+	for _, path := range inv.paths {
+		if path[len(path)-1].Timeline == tli {
+			return path, true
+		}
+	}
+	return nil, false
+}
+
 // Ranges lists the runs of segments without a hole.
 func (inv Inventory) Ranges() []Range {
 	var runs []Range

@@ -1,0 +1,54 @@
+package reconcile
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zreconcile/zreconcile/postgres/wal"
+)
+
+// A standby of which the newest timeline forked off before what it holds is
+// blocked, running or not: it would not start (pitfall 34).
+func TestStandbyThatAnotherTimelineLeft(t *testing.T) {
+	tests := []struct {
+		name      string
+		histories map[string]string // in the archive
+		want      string            // in the why of a block; "" is no block
+	}{
+		{"no other timeline", nil, ""},
+		{"it holds no more than the fork", map[string]string{"00000002.history": "1\t1/0\tno reason\n"}, ""},
+		{"it holds more", map[string]string{"00000002.history": "1\t0/5000000\tno reason\n"}, "timeline 2 forked off before, at 0/5000000"},
+		{"the newest counts", map[string]string{"00000002.history": "1\t1/0\tx\n", "00000003.history": "1\t0/5000000\tx\n"}, "timeline 3 forked off"},
+		{"the server finds them one by one", map[string]string{"00000004.history": "1\t0/5000000\tx\n"}, ""},
+		{"not a child", map[string]string{"00000002.history": "1\t1/0\tx\n", "00000003.history": "2\t2/0\tx\n"}, "timeline 3 has no part"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			archive := t.TempDir()
+			for name, text := range test.histories {
+				if err := os.WriteFile(filepath.Join(archive, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			inventory, err := wal.List(archive, givenSegment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, running := range []bool{true, false} {
+				site := givenSite(t)
+				state := converged(t, site)
+				in := givenView(site, &state)
+				in.state.Archive.Inventory = inventory
+				in.state.Cluster.Control.MinRecoveryPoint = 0x6000000
+				in.state.Cluster.Process.Running = running
+				changes := diffStandby(in)
+				blocked := len(changes) == 1 && changes[0].Action == Block
+				if blocked != (test.want != "") || blocked && !strings.Contains(changes[0].Why, test.want) {
+					t.Errorf("running %t: %+v, want a block that says %q", running, changes, test.want)
+				}
+			}
+		})
+	}
+}
