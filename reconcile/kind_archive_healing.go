@@ -74,7 +74,7 @@ func (in *view) heldHoles() []supply {
 	if len(path) == 0 || in.state.failed(kindRetention, kindRestore) {
 		return nil
 	}
-	c, size := coverageOf(in, path), in.segmentSize()
+	c := coverageOf(in, path)
 	var holes []supply
 	starts := in.continuous(path)
 	for i, from := range starts {
@@ -84,7 +84,13 @@ func (in *view) heldHoles() []supply {
 		}
 		supplies, _ := c.follow(from, bound)
 		for _, s := range supplies {
-			if s.place == inSnapshot && s.last.End(size) <= s.snapshot.Replayed && (len(holes) == 0 || holes[len(holes)-1].last.Number < s.first.Number) {
+			if s.place != inSnapshot {
+				continue
+			}
+			if n := len(holes); n > 0 { // a segment may hold where several begin
+				s.first.Number = max(s.first.Number, holes[n-1].last.Number+1)
+			}
+			if s.first.Number <= s.last.Number {
 				holes = append(holes, s)
 			}
 		}
