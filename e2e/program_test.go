@@ -248,6 +248,16 @@ type statusJSON struct {
 			LSN  string
 			Time *time.Time
 		}
+		Verified *struct {
+			At       time.Time
+			OK       bool
+			Findings []string
+		}
+	}
+	LastDrill *struct {
+		At       time.Time
+		OK       bool
+		Snapshot string
 	}
 	Windows  []struct{ From, To time.Time }
 	Restores []struct {

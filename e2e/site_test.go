@@ -32,6 +32,7 @@ type site struct {
 	DataProperties    string            // more properties of the data dataset, flow style
 	PoolMore          string            // more lines of pool:, indented by two
 	Retention         string
+	Verify            string // flow style; "" is no section
 	Restores          string // the list, indented by two; "" is none
 }
 
@@ -83,6 +84,9 @@ archive:
 snapshots:
   schedule: "0 0 1 1 *" # no moment of it falls into a test
   retention: {{.Retention}}
+{{- if .Verify}}
+verify: {{.Verify}}
+{{- end}}
 restoreDefaults:
   conf: {set: {shared_buffers: 16MB}}
   grace: 0s

@@ -21,6 +21,7 @@ func TestSpecsAreValid(t *testing.T) {
 			}
 			s := newSite(t, p)
 			s.Restores = s.restoreTo("before-drop", `time: "2026-11-23 10:00:00.123456+00"`)
+			s.Verify = drillWith("SELECT 1", "1")
 			s.write(t)
 			isValid(t, s.File())
 		})

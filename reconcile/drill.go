@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -140,7 +142,7 @@ func (w *drilling) add(name string, ok bool, findings []string) {
 
 // recover brings a clone of the snapshot to its own moment and promotes it.
 func (w *drilling) recover(ctx context.Context) (recovered bool, err error) {
-	resolved, err := w.host.resolve(ctx, w.in, w.entry)
+	resolved, err := w.host.resolveFilled(ctx, w.in, w.entry)
 	if err != nil {
 		return false, err
 	}
@@ -166,6 +168,10 @@ func (w *drilling) recover(ctx context.Context) (recovered bool, err error) {
 
 // start is what makeClone and runClone do for a restore.
 func (w *drilling) start(ctx context.Context, mountpoint string, resolved Resolution) error {
+	dataDir := filepath.Join(mountpoint, clusterDatasets(w.in.site, w.in.state)[0].rel(w.in.site.Standby.DataDir))
+	if _, err := w.host.cloneServer(w.in, w.entry, dataDir, 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return hostError{err} // such as programs of its major version that are not here
+	}
 	var stop settledStop
 	var err error
 	if w.server, stop, err = w.host.prepareClone(ctx, w.in, w.entry, mountpoint, resolved); err != nil {
@@ -176,9 +182,17 @@ func (w *drilling) start(ctx context.Context, mountpoint string, resolved Resolu
 	if err := w.host.startClonesServer(ctx, w.in, w.server); err != nil {
 		return err
 	}
-	_, err = w.host.awaitTarget(ctx, w.server, stop.end, true)
+	commit, err := w.host.awaitTarget(ctx, w.server, stop.end, true)
+	if err == nil {
+		err = proveReached(w.entry.Target, stop, commit)
+	}
 	return err
 }
+
+// hostError is what this host is to blame for.
+type hostError struct{ error }
+
+func (e hostError) Unwrap() error { return e.error }
 
 // shortages are a server's words about this host, rather than about its data.
 var shortages = []string{"No space left on device", "Disk quota exceeded", "Cannot allocate memory", "out of memory",
@@ -188,7 +202,8 @@ var shortages = []string{"No space left on device", "Disk quota exceeded", "Cann
 // was interrupted, zfs failed, or the host lacks something.
 func noVerdict(ctx context.Context, err error) bool {
 	var ofZFS *zfs.Error
-	if ctx.Err() != nil || errors.As(err, &ofZFS) {
+	var ofHost hostError
+	if ctx.Err() != nil || errors.As(err, &ofZFS) || errors.As(err, &ofHost) {
 		return true
 	}
 	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.ENOMEM, syscall.EMFILE} {
