@@ -346,6 +346,7 @@ func TestRestoreCommandBesideWatch(t *testing.T) {
 	must(t, os.Remove(s.entryFile("r2")))
 	eventually(t, "the watch to remove r2", func() bool { return s.cloneGUID(t, "r2") == "" || watch.over() })
 	s.atRest(t)
+	s.watchReadsUnderTheLock(t, watch)
 	must(t, watch.cmd.Process.Signal(syscall.SIGTERM))
 	watch.ends(t, exitDone)
 	s.isGone(t, "r1")
@@ -355,10 +356,27 @@ func TestRestoreCommandBesideWatch(t *testing.T) {
 	}
 	plans, err := os.ReadFile(s.plans())
 	must(t, err)
-	for _, unwanted := range []string{`"name":"early"`, `"name":"r0","action":"stop"`, `"name":"r0","action":"delete"`, `"name":"r1","action":"create"`} {
+	for _, unwanted := range []string{`"name":"early"`, `"name":"passing"`, `"name":"r0","action":"stop"`, `"name":"r0","action":"delete"`, `"name":"r1","action":"create"`} {
 		if strings.Contains(string(plans), unwanted) {
 			t.Errorf("the watch saw %s:\n%s", unwanted, plans)
 		}
 	}
 	s.isConverged(t)
+}
+
+// watchReadsUnderTheLock: what stood in site.d while the watch waited for the
+// lock, and not any more when it got it, is nothing to it.
+func (s *site) watchReadsUnderTheLock(t *testing.T, watch *background) {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join("/run/zreconcile", s.Name+".lock"), os.O_RDWR, 0)
+	must(t, err)
+	defer lock.Close()
+	must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	must(t, os.WriteFile(s.entryFile("passing"), []byte("restores:\n"+s.restoreTo("passing", "latest: true")), 0o644))
+	must(t, watch.cmd.Process.Signal(syscall.SIGHUP))
+	time.Sleep(2 * time.Second) // it reads the file, and waits for the lock
+	must(t, os.Remove(s.entryFile("passing")))
+	must(t, lock.Close())
+	s.atRest(t)
+	s.isGone(t, "passing")
 }

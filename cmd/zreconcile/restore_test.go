@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,6 +107,9 @@ func TestRestoreAppliesOnlyIt(t *testing.T) {
 	}
 	if status, _, _ = invokeOn(t, site, r, "restore", "a", "--time", "2020-03-21 17:28:37.67+08", "--expires", "24h"); status != exitDone {
 		t.Errorf("a second time: exit status %d", status)
+	}
+	if now, err := os.Stat(spec.EntryPath(site, "a")); err != nil || !os.SameFile(info, now) {
+		t.Errorf("the same again is another file: %v", err)
 	}
 	if diff := cmp.Diff(written, contents(t, site)); diff != "" {
 		t.Errorf("the same again writes (-before +after):\n%s", diff)
@@ -355,6 +359,15 @@ func TestFreePort(t *testing.T) {
 	site.Restores = append(site.Restores, spec.Restore{Port: 65535})
 	if port, err := freePort(site); err == nil || !strings.Contains(err.Error(), "give --port") {
 		t.Errorf("port %d: %v", port, err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	used := l.Addr().(*net.TCPAddr).Port
+	if port, err := freePort(&spec.Site{Standby: &spec.Standby{Port: used - 1}}); err != nil || port <= used {
+		t.Errorf("port %d, while somebody listens on %d: %v", port, used, err)
 	}
 	if _, err := freePort(&spec.Site{}); err == nil {
 		t.Error("a site without a standby has a port to begin at")
