@@ -45,8 +45,9 @@ func (h *Host) earliestTime(ctx context.Context, in *view, control postgres.Cont
 // snapshot, in bytes: that takes about a second.
 const earliestSpan = 256 << 20
 
-// earliestLookBack bounds the segments that are read backwards for a commit.
-const earliestLookBack = 4
+// earliestLookBack is how much WAL before redo is read for it where no snapshot
+// before is near, in bytes.
+const earliestLookBack = 64 << 20
 
 // snapshotBefore is the newest snapshot on a path that is consistent no later
 // than an LSN.
@@ -76,18 +77,21 @@ func (r reach) newestSince(ctx context.Context, before Snapshot, to wal.LSN) (ti
 	return newest, true
 }
 
-// newestBelow looks back from redo, segment by segment, until there is one.
-func (r reach) newestBelow(ctx context.Context, redo, to wal.LSN) (time.Time, bool) {
-	start := wal.SegmentAt(1, redo, r.size).Start(r.size)
-	for range earliestLookBack {
-		newest, _, n, err := wal.NewestXact(ctx, r.source, r.size, r.systemID, r.path, start, to)
-		if err == nil && n > 0 {
-			return newest, true
+// newestBelow reads back from redo by whole segments, earliestLookBack or as far
+// as WAL goes. It does not end at the first commit that it comes to, which need
+// not be the newest (pitfall 11).
+func (r reach) newestBelow(ctx context.Context, redo, to wal.LSN) (newest time.Time, found bool) {
+	for start := wal.SegmentAt(1, redo, r.size).Start(r.size); ; start -= wal.LSN(r.size) {
+		at, _, n, err := wal.NewestXact(ctx, r.source, r.size, r.systemID, r.path, start, to)
+		if err != nil {
+			return newest, found
 		}
-		if err != nil || start < wal.LSN(r.size) {
-			break
+		if n > 0 && (!found || at.After(newest)) {
+			newest, found = at, true
 		}
-		start -= wal.LSN(r.size)
+		if redo-start >= earliestLookBack || start < wal.LSN(r.size) {
+			return newest, found
+		}
+		to = start
 	}
-	return time.Time{}, false
 }
