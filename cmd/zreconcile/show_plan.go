@@ -80,7 +80,7 @@ func showPlan(v view, p reconcile.Plan) {
 func showChange(v view, c reconcile.Change) {
 	showHead(v, c, "")
 	v.printf("%s", indented("        ", because(c)))
-	showAttrs(v, c.Attrs)
+	showAttrs(v, c.Action, c.Attrs)
 	if c.Mend != "" {
 		showMend(v, c.Mend)
 	}
@@ -111,14 +111,18 @@ func because(c reconcile.Change) string {
 // widestPadded keeps one long value from pushing all arrows off the screen.
 const widestPadded = 40
 
-func showAttrs(v view, attrs []reconcile.Attr) {
+// showAttrs lists values; what is new in something new has no arrow from nothing.
+func showAttrs(v view, action reconcile.Action, attrs []reconcile.Attr) {
+	isNew := func(a reconcile.Attr) bool { return a.Before == "" && (action == reconcile.Create || allNew(attrs)) }
 	name, before := 0, 0
 	for _, a := range attrs {
 		name = max(name, min(widestPadded, utf8.RuneCountInString(printable(a.Name))))
-		before = max(before, min(widestPadded, utf8.RuneCountInString(value(a.Before))))
+		if !isNew(a) {
+			before = max(before, min(widestPadded, utf8.RuneCountInString(value(a.Before))))
+		}
 	}
 	for _, a := range attrs {
-		if allNew(attrs) { // an arrow from nothing says nothing
+		if isNew(a) {
 			v.printf("          %-*s  %s\n", name, printable(a.Name), value(a.After))
 			continue
 		}

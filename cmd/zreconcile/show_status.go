@@ -161,8 +161,11 @@ func showSnapshots(v view, all []reconcile.SnapshotStatus) {
 
 // serves says from when on a snapshot serves restores.
 func serves(v view, s reconcile.SnapshotStatus) string {
-	if s.Earliest == nil || s.Earliest.Time == nil {
+	switch {
+	case s.Earliest == nil || s.Earliest.Time == nil:
 		return "serves from: not known yet"
+	case s.Latest == nil && s.LatestWhy != "":
+		return v.bad(printable(s.LatestWhy))
 	}
 	return "serves from " + v.moment(wholeSecond(s.Earliest.Time.Time))
 }
