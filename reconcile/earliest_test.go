@@ -62,7 +62,14 @@ func TestPitfall9_EarliestTime(t *testing.T) {
 			c.redo(3)
 			c.filler()
 		}, 40},
-		"pitfall 11: and before that": {func(c *earliestCase) { c.second(40); c.before(40); c.until(19); c.second(5); c.redo(3); c.filler() }, 40},
+		"pitfall 11: and before that": {func(c *earliestCase) {
+			c.second(40)
+			c.before(40)
+			c.until(19)
+			c.second(5)
+			c.redo(3)
+			c.filler()
+		}, 40},
 		"pitfall 11: and WAL in between is gone": {func(c *earliestCase) {
 			c.second(40)
 			c.before(40)
@@ -71,13 +78,6 @@ func TestPitfall9_EarliestTime(t *testing.T) {
 			c.redo(3)
 			c.filler()
 			delete(c.segments, 15)
-		}, 40},
-			c.second(40)
-			c.before(40)
-			c.until(19)
-			c.second(5)
-			c.redo(3)
-			c.filler()
 		}, 40},
 		"nothing since the one before": {func(c *earliestCase) { c.second(5); c.before(5); c.until(19); c.redo(30); c.filler() }, 5},
 		"what was replayed tells as well": {func(c *earliestCase) {
