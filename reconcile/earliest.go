@@ -43,7 +43,7 @@ func (h *Host) earliestTime(ctx context.Context, in *view, control postgres.Cont
 
 // earliestSpan bounds the WAL that is read for the earliest moment of a
 // snapshot, in bytes: that takes about a second.
-const earliestSpan = 256 << 20
+const earliestSpan = 1 << 30
 
 // earliestLookBack is how much WAL before redo is read for it where no snapshot
 // before is near, in bytes.
