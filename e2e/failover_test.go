@@ -287,3 +287,37 @@ func (s *site) restoredBeside(t *testing.T, m moments) {
 	s.declare(t)
 	s.apply(t).exits(t, exitRefused)
 }
+
+// TestPrimaryOnALaterTimeline: the primary had failed over before this site was
+// made. The history comes with the base backup, and the archiver is not told of
+// it; what a stranger leaves in its place misleads nobody.
+func TestPrimaryOnALaterTimeline(t *testing.T) {
+	s := newSite(t, ownPrimary(t, primary.Odd))
+	next := s.follower(t)
+	must(t, s.Primary.Kill())
+	must(t, next.Promote())
+	s.Primary, s.Port = next, freePort(t)
+	s.write(t)
+	s.converges(t)
+	const history = "00000002.history"
+	if _, err := os.Stat(s.inArchive(history)); err != nil {
+		t.Error(err)
+	}
+	s.stepTable(t)
+	s.commit(t, 1)
+	s.caughtUp(t)
+	s.run(t, "snapshot").exits(t, exitDone)
+	var m moments
+	m.add(t, "snap", "snapshot: "+slices.Max(s.snapshotNames(t)), "1")
+	s.commit(t, 2)
+	m.add(t, "time", at(s.onPrimary(t, clockNow)), "1 2")
+	s.switchSegment(t)
+	s.commit(t, 3)
+	s.caughtUp(t)
+	m.add(t, "latest", "latest: true", "1 2 3")
+	s.restored(t, m)
+
+	must(t, os.WriteFile(s.inArchive(history), []byte("1\tFF/0\ta stranger's\n"), 0o600))
+	m.only("snap", "time")
+	s.restored(t, m)
+}

@@ -21,6 +21,7 @@ type fork struct {
 // and ends with a FATAL error when the newest forked off before what it holds
 // (findNewestTimeLine of timeline.c, InitWalRecovery of xlogrecovery.c). So it
 // is with a standby that had received more than the follower that was promoted.
+// Of the archive's histories wal get shows it those that its pg_wal knows of.
 func (in *view) forkedOff() (fork, bool) {
 	c := in.state.Cluster.Control
 	if c == nil || in.state.Cluster.BackupLabel {
@@ -28,7 +29,12 @@ func (in *view) forkedOff() (fork, bool) {
 	}
 	f := fork{own: c.ConsistentTimeline(), held: c.ConsistentLSN()}
 	var newest wal.Path
-	for next := max(c.Timeline, c.MinRecoveryTimeline) + 1; ; next++ {
+	known := wal.Timeline(0)
+	for _, name := range in.state.Archive.Live.Histories {
+		timeline, _ := wal.ParseHistoryName(name)
+		known = max(known, timeline)
+	}
+	for next := max(c.Timeline, c.MinRecoveryTimeline) + 1; next <= known; next++ {
 		path, dir, ok := in.pathTo(next)
 		if !ok {
 			break
@@ -58,9 +64,9 @@ func (in *view) cannotStart(c Change, f fork) Change {
 
 // pathTo reads the history of a timeline from where the server looks for it.
 func (in *view) pathTo(timeline wal.Timeline) (path wal.Path, dir string, ok bool) {
-	if path, ok = in.state.Archive.Inventory.PathTo(timeline); ok {
+	if path, ok = in.state.Archive.Inventory.PathTo(timeline); ok { // which the server prefers
 		return path, in.site.Archive.Dir, true
 	}
 	path, ok = in.state.Archive.Live.PathTo(timeline)
-	return path, filepath.Join(in.site.Standby.DataDir, "pg_wal"), ok
+	return path, in.livePgWAL(), ok
 }

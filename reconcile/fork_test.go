@@ -14,33 +14,27 @@ import (
 func TestStandbyThatAnotherTimelineLeft(t *testing.T) {
 	tests := []struct {
 		name      string
-		histories map[string]string // in the archive
-		want      string            // in the why of a block; "" is no block
+		histories map[string]string // in the live pg_wal
+		archived  map[string]string
+		want      string // in the why of a block; "" is no block
 	}{
-		{"no other timeline", nil, ""},
-		{"it holds no more than the fork", map[string]string{"00000002.history": "1\t1/0\tno reason\n"}, ""},
-		{"it holds more", map[string]string{"00000002.history": "1\t0/5000000\tno reason\n"}, "timeline 2 forked off before, at 0/5000000"},
-		{"the newest counts", map[string]string{"00000002.history": "1\t1/0\tx\n", "00000003.history": "1\t0/5000000\tx\n"}, "timeline 3 forked off"},
-		{"the server finds them one by one", map[string]string{"00000004.history": "1\t0/5000000\tx\n"}, ""},
-		{"not a child", map[string]string{"00000002.history": "1\t1/0\tx\n", "00000003.history": "2\t2/0\tx\n"}, "timeline 3 has no part"},
+		{"no other timeline", nil, nil, ""},
+		{"it holds no more than the fork", map[string]string{"00000002.history": "1\t1/0\tno reason\n"}, nil, ""},
+		{"it holds more", map[string]string{"00000002.history": "1\t0/5000000\tno reason\n"}, nil, "timeline 2 forked off before, at 0/5000000"},
+		{"the newest counts", map[string]string{"00000002.history": "1\t1/0\tx\n", "00000003.history": "1\t0/5000000\tx\n"}, nil, "timeline 3 forked off"},
+		{"the server finds them one by one", map[string]string{"00000004.history": "1\t0/5000000\tx\n"}, nil, ""},
+		{"a stranger's in the archive", nil, map[string]string{"00000002.history": "1\t0/5000000\tx\n"}, ""},
+		{"the archive's copy", map[string]string{"00000002.history": "1\t0/5000000\tx\n"}, map[string]string{"00000002.history": "1\t0/4000000\tx\n"}, "at 0/4000000, says /arch/wal/00000002.history"},
+		{"not a child", map[string]string{"00000002.history": "1\t1/0\tx\n", "00000003.history": "2\t2/0\tx\n"}, nil, "timeline 3 has no part"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			archive := t.TempDir()
-			for name, text := range test.histories {
-				if err := os.WriteFile(filepath.Join(archive, name), []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			inventory, err := wal.List(archive, givenSegment)
-			if err != nil {
-				t.Fatal(err)
-			}
 			for _, running := range []bool{true, false} {
 				site := givenSite(t)
 				state := converged(t, site)
 				in := givenView(site, &state)
-				in.state.Archive.Inventory = inventory
+				in.state.Archive.Live = inventoryOf(t, test.histories)
+				in.state.Archive.Inventory = inventoryOf(t, test.archived)
 				in.state.Cluster.Control.MinRecoveryPoint = 0x6000000
 				in.state.Cluster.Process.Running = running
 				changes := diffStandby(in)
@@ -51,4 +45,19 @@ func TestStandbyThatAnotherTimelineLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+func inventoryOf(t *testing.T, files map[string]string) wal.Inventory {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inventory, err := wal.List(dir, givenSegment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inventory
 }

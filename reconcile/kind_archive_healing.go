@@ -26,6 +26,9 @@ func diffHealing(in *view) []Change {
 	if n := len(heal.live); n > 0 {
 		c.Attrs = append(c.Attrs, Attr{Name: "segments", After: fmt.Sprintf("%d from the live pg_wal, %s to %s", n, heal.live[0].Name(size), heal.live[n-1].Name(size))})
 	}
+	for _, name := range heal.histories {
+		c.Attrs = append(c.Attrs, Attr{Name: "history", After: name + " from the live pg_wal"})
+	}
 	for _, s := range heal.held {
 		c.Attrs = append(c.Attrs, Attr{Name: "segments", After: fmt.Sprintf("%d from the snapshot %s, %s to %s", s.segments(), s.snapshot.Name, s.first.Name(size), s.last.Name(size))})
 	}
@@ -40,13 +43,14 @@ func diffHealing(in *view) []Change {
 
 // healing is what can be done for the archive.
 type healing struct {
-	live  []wal.Segment // to archive from the live pg_wal
-	held  []supply      // to fetch from snapshots
-	aside []wal.Segment // damaged ones that a sound copy takes the place of
+	live      []wal.Segment // to archive from the live pg_wal
+	histories []string      // of timelines, from there as well
+	held      []supply      // to fetch from snapshots
+	aside     []wal.Segment // damaged ones that a sound copy takes the place of
 }
 
 func (in *view) healing() healing {
-	heal := healing{live: in.state.Archive.Unpushed, held: in.heldHoles()}
+	heal := healing{live: in.state.Archive.Unpushed, histories: in.state.Archive.UnpushedHistories, held: in.heldHoles()}
 	c := coverageOf(in, in.state.Archive.Path)
 	for _, s := range in.state.Archive.Inventory.Damaged {
 		whole := c.live[s.Segment] && s.End(c.size) <= c.liveEnd && in.state.Cluster.Status != nil
@@ -122,7 +126,12 @@ func applyHealing(ctx context.Context, h *Host, in *view, _ Change) error {
 		}
 	}
 	for _, segment := range heal.live {
-		if err := h.push(ctx, in, segment); err != nil {
+		if err := h.push(ctx, in, segment.Name(in.segmentSize())); err != nil {
+			return err
+		}
+	}
+	for _, name := range heal.histories {
+		if err := h.push(ctx, in, name); err != nil {
 			return err
 		}
 	}
@@ -136,12 +145,12 @@ func applyHealing(ctx context.Context, h *Host, in *view, _ Change) error {
 
 const pushDeadline = 5 * time.Minute
 
-// push archives one segment of the live pg_wal as the server would.
-func (h *Host) push(ctx context.Context, in *view, segment wal.Segment) error {
+// push archives one file of the live pg_wal as the server would.
+func (h *Host) push(ctx context.Context, in *view, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, pushDeadline)
 	defer cancel()
 	args := pushArgs(in, in.state.Paths.Helper)
-	args[len(args)-1] = filepath.Join("pg_wal", segment.Name(in.segmentSize()))
+	args[len(args)-1] = filepath.Join("pg_wal", name)
 	return postgres.RunAs(ctx, h.Run, in.state.Server.User, in.site.Standby.DataDir, args...)
 }
 

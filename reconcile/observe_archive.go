@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -114,6 +115,11 @@ func (h *Host) observeLive(in *view, done map[string]bool) {
 	end := c.Control.MinRecoveryPoint
 	if c.Status != nil {
 		end = max(end, c.Status.Replayed, c.Status.Received)
+	}
+	for _, name := range have.Live.Histories {
+		if done[name] && !slices.Contains(have.Inventory.Histories, name) {
+			have.UnpushedHistories = append(have.UnpushedHistories, name)
+		}
 	}
 	have.Unpushed = unpushed(have.Inventory, have.Live, done, in.walFloor(), end, in.segmentSize())
 }

@@ -33,7 +33,8 @@ func reachAlong(in *view, timeline wal.Timeline, more ...string) (reach, error) 
 	for _, d := range dirs {
 		sources = append(sources, wal.Dir(d))
 	}
-	history, err := historyOf(timeline, dirs)
+	// The standby's own history is its primary's; that of an archive may be anybody's.
+	history, err := historyOf(timeline, append([]string{in.livePgWAL()}, dirs...))
 	if err != nil {
 		return reach{}, err
 	}

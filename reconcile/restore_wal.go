@@ -72,7 +72,7 @@ func (h *Host) replaceDamaged(ctx context.Context, in *view, segment wal.Segment
 	if err := h.copyProgram(in.state.Paths.Helper); err != nil {
 		return err
 	}
-	return h.push(ctx, in, segment)
+	return h.push(ctx, in, segment.Name(in.segmentSize()))
 }
 
 // setAside renames an archived segment that is not what it should be. Nothing is

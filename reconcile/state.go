@@ -168,6 +168,9 @@ type Archive struct {
 	Live        wal.Inventory // the live standby's pg_wal
 	Path        wal.Path      // of timelines, to that of the standby; nil where its history is not there
 	Unpushed    []wal.Segment // complete in the live pg_wal, older than its last file, and not in the archive
+	// UnpushedHistories are those that came with the base backup of a primary on
+	// a later timeline: the WAL receiver fetches, and archives, only others.
+	UnpushedHistories []string
 }
 
 // Clone is a dataset that a restore of this site was made on.
