@@ -86,7 +86,7 @@ func get(ctx context.Context, req GetRequest) error {
 	case KindHistory:
 		return req.history(ctx)
 	}
-	_, err = req.fetch(ctx, place{dir: req.Archive, name: req.Name}, 0, req.Dest, nil)
+	_, err = req.fetch(ctx, place{dir: req.Archive, name: req.Name}, req.Dest, nil)
 	return err
 }
 
@@ -152,7 +152,7 @@ func (req GetRequest) history(ctx context.Context) error {
 	}
 	var failures []error
 	for _, dir := range dirs {
-		_, err := req.fetch(ctx, place{dir: dir, name: req.Name}, 0, req.Dest, req.isHistory)
+		_, err := req.fetch(ctx, place{dir: dir, name: req.Name}, req.Dest, req.isHistory)
 		switch {
 		case err == nil:
 			return nil
@@ -188,8 +188,8 @@ const maxHistory = 1 << 20
 
 // fetch copies a file to a temporary one beside Dest, has the copy judged, and
 // renames it to the path that is wanted. How far the copy is whole is the judge's
-// answer. Any size but the given one is damage; 0 is not checked.
-func (req GetRequest) fetch(ctx context.Context, from place, size int64, to string, judge func(src, copied *os.File) (LSN, error)) (LSN, error) {
+// answer.
+func (req GetRequest) fetch(ctx context.Context, from place, to string, judge func(src, copied *os.File) (LSN, error)) (LSN, error) {
 	src, err := openRegular(from.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, ErrAbsent
@@ -198,13 +198,6 @@ func (req GetRequest) fetch(ctx context.Context, from place, size int64, to stri
 		return 0, err
 	}
 	defer src.Close()
-	info, err := src.Stat()
-	if err != nil {
-		return 0, err
-	}
-	if size > 0 && info.Size() != size {
-		return 0, fmt.Errorf("%s is damaged: it has %d bytes instead of %d", from.path(), info.Size(), size)
-	}
 
 	// The name is always the same, so that a crash leaves at most one; a server
 	// asks for one file at a time.

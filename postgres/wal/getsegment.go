@@ -79,13 +79,13 @@ func (req GetRequest) copyOf(ctx context.Context, p place, seg Segment, to strin
 		return end, err
 	}
 	if !p.server {
-		return req.fetch(ctx, p, req.SegmentSize, to, judge)
+		return req.fetch(ctx, p, to, judge)
 	}
 	if _, err := readNames(p.dir); err != nil {
 		return 0, fmt.Errorf("the WAL of a server cannot be looked at: %w", unlooked{err})
 	}
 	for range 3 {
-		end, err := req.fetch(ctx, p, req.SegmentSize, to, judge)
+		end, err := req.fetch(ctx, p, to, judge)
 		if !errors.Is(err, errMoved) {
 			return end, err
 		}
