@@ -155,6 +155,27 @@ func asNobody(t *testing.T, dirs ...string) {
 	})
 }
 
+// Only a regular file is opened, and nothing else is waited for.
+func TestOpenRegular(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/file", nil)
+	mkdir(t, dir+"/directory")
+	if err := errors.Join(unix.Mkfifo(dir+"/fifo", 0o600), os.Symlink("/dev/zero", dir+"/device")); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := openRegular(dir + "/file"); err != nil {
+		t.Error(err)
+	} else {
+		f.Close()
+	}
+	for _, name := range []string{"directory", "fifo", "device"} {
+		if f, err := openRegular(dir + "/" + name); err == nil {
+			t.Error("it opens a", name)
+			f.Close()
+		}
+	}
+}
+
 // Every fault of the archived copy stops a clone that has no other, is made good
 // by the live pg_wal's copy and by the clone's own, and stops no live standby
 // (pitfalls 16, 17).
