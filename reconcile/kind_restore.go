@@ -135,7 +135,7 @@ func (in *view) existingRestore(r spec.Restore, c Clone) []Change {
 		change.Action, change.Attrs, change.Why = Replace, attrs, "its target or place changed"
 		if c.Promoted {
 			return []Change{change.block("its "+attrs[0].Name+" changed, but it was promoted and may hold work of its own",
-				"give the new target another name, or take the entry out first (with its grace, it is stopped, and destroyed later)")}
+				"give the new target another name; this one goes only by keep: false, and a grace after its entry was taken out")}
 		}
 		made := in.newRestore(r, change)
 		if made.Action != Block {

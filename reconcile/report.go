@@ -204,6 +204,9 @@ func (in *view) tellLeaving(c Clone, s *RestoreStatus) {
 		return
 	}
 	s.Why, s.Kept = strings.TrimPrefix(strings.TrimPrefix(why, "it "), "is "), keep
+	if keep {
+		s.Why += "; it is kept, and only stopped"
+	}
 	if due, goes := in.cloneDue(c); goes {
 		s.DestroyedAt = timePtr(due)
 	}

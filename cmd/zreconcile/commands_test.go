@@ -28,6 +28,7 @@ type recorder struct {
 	drill   reconcile.Drill
 	held    bool                     // ReleaseSnapshot finds a hold
 	restore *reconcile.RestoreStatus // nil: there is none
+	lookErr error                    // of RestoreStatus
 	renewed bool                     // RenewRestore finds one that expired
 	during  func(*spec.Site)         // is called by Apply
 	watch   func(context.Context, reconcile.WatchOptions) error
@@ -73,9 +74,9 @@ func (r *recorder) Verify(_ context.Context, site *spec.Site, o reconcile.Verify
 func (r *recorder) RestoreStatus(_ context.Context, _ *spec.Site, _ time.Time, name string) (reconcile.RestoreStatus, bool, error) {
 	r.ask("restore %s", name)
 	if r.restore == nil {
-		return reconcile.RestoreStatus{}, false, nil
+		return reconcile.RestoreStatus{}, false, r.lookErr
 	}
-	return *r.restore, true, nil
+	return *r.restore, true, r.lookErr
 }
 
 func (r *recorder) RenewRestore(_ context.Context, _ *spec.Site, _ time.Time, name string) (func(context.Context) error, error) {

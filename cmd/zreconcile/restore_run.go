@@ -88,11 +88,13 @@ func (r *restoring) make(ctx context.Context, e spec.Entry) error {
 	r.apply(ctx, site)
 	switch {
 	case r.came(reconcile.Block):
-		return r.refused(context.WithoutCancel(ctx), takeBack)
+		r.refused(context.WithoutCancel(ctx), takeBack)
+		return nil
 	case r.resulted(reconcile.Failed), r.resulted(reconcile.Skipped), len(r.plan.Changes) == 0 && len(r.plan.Failures) > 0:
 		r.note("%s stays: the next apply or watch tries again. To give the restore up: %s --remove", r.file.path, r.restoreCommand(r.name))
 	}
-	return r.look(ctx, site)
+	r.lookAfter(ctx, site)
+	return nil
 }
 
 // open finds the file of this name; an entry that stands elsewhere is an error.
@@ -141,16 +143,15 @@ func (r *restoring) apply(ctx context.Context, site *spec.Site) {
 		if len(plan.Changes) == 0 {
 			plan = reconcile.Plan{Format: reconcile.Format, Site: site.Name, Changes: []reconcile.Change{}}
 		}
-		plan.Failures = append(plan.Failures, interrupted(ctx, err).Error())
 	}
 	r.plan = plan
+	r.fails(interrupted(ctx, err))
 }
 
 // refused leaves nothing behind: the files are as they were, and so is what an
 // update had done before the start was refused.
-func (r *restoring) refused(ctx context.Context, takeBack func(context.Context) error) error {
-	var failed []error
-	failed = append(failed, r.file.putBack())
+func (r *restoring) refused(ctx context.Context, takeBack func(context.Context) error) {
+	failed := []error{r.file.putBack()}
 	if takeBack != nil {
 		failed = append(failed, takeBack(ctx))
 	}
@@ -158,15 +159,14 @@ func (r *restoring) refused(ctx context.Context, takeBack func(context.Context) 
 		_, err := r.host.Apply(ctx, r.site, r.clock(), reconcile.Only{"restore/" + r.name})
 		failed = append(failed, err)
 	}
-	if err := errors.Join(failed...); err != nil {
-		return fmt.Errorf("the restore was refused, and leaving all as it was: %w", err)
-	}
-	if r.file.exists() {
+	switch err := errors.Join(failed...); {
+	case err != nil:
+		r.fails(fmt.Errorf("the restore was refused, and not all could be left as it was: %w", err))
+	case r.file.exists():
 		r.note("refused: %s is as it was, and so is the restore", r.file.path)
-	} else {
+	default:
 		r.note("refused: nothing was made, and %s was not kept", r.file.path)
 	}
-	return nil
 }
 
 // remove takes the file away, and applies that alone.
@@ -194,9 +194,7 @@ func (r *restoring) remove(ctx context.Context) error {
 	if r.resulted(reconcile.Failed) || len(r.plan.Changes) == 0 && len(r.plan.Failures) > 0 {
 		r.note("%s is gone: the next apply or watch goes on with it", r.file.path)
 	}
-	if err := r.look(ctx, site); err != nil {
-		return err
-	}
+	r.lookAfter(ctx, site)
 	r.tellWayBack()
 	return nil
 }
@@ -222,11 +220,22 @@ func (r *restoring) tellWayBack() {
 
 // look asks what the restore is now.
 func (r *restoring) look(ctx context.Context, site *spec.Site) (err error) {
-	if ctx.Err() != nil {
-		return nil // the plan says so
-	}
 	r.standing, r.exists, err = r.host.RestoreStatus(ctx, site, r.clock(), r.name)
 	return err
+}
+
+// lookAfter is look once the plan was carried out: that is told in any case.
+func (r *restoring) lookAfter(ctx context.Context, site *spec.Site) {
+	if ctx.Err() == nil { // of an interrupted apply the plan says so
+		r.fails(r.look(ctx, site))
+	}
+}
+
+// fails adds an error to what the plan tells.
+func (r *restoring) fails(err error) {
+	if err != nil {
+		r.plan.Failures = append(r.plan.Failures, err.Error())
+	}
 }
 
 func (r *restoring) note(format string, args ...any) {

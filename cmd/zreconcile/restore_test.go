@@ -176,6 +176,7 @@ func TestRestoreOutcomes(t *testing.T) {
 		"renewal taken back":  {host: recorder{plan: planned(reconcile.Block, reconcile.Skipped), renewed: true}, before: fragmentA, status: exitBlocked, asked: "take the renewal back"},
 		"update taken back":   {host: recorder{plan: replaced}, before: fragmentA, status: exitBlocked, asked: "apply|apply"},
 		"failed":              {host: recorder{plan: failed}, status: exitFailed, stays: true, says: "the next apply or watch tries again. To give the restore up: zreconcile restore a --remove"},
+		"not seen after":      {host: recorder{plan: planned(reconcile.Create, reconcile.Done), lookErr: errors.New("zfs list failed")}, status: exitFailed, stays: true, says: "zfs list failed"},
 		"not observed":        {host: recorder{err: errors.New("zfs list failed")}, status: exitFailed, stays: true, says: "zfs list failed"},
 		"locked":              {host: recorder{lockErr: reconcile.ErrLocked}, status: exitLocked},
 		"locked, one there":   {host: recorder{lockErr: reconcile.ErrLocked}, before: fragmentA, status: exitLocked},
