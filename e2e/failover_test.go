@@ -321,3 +321,34 @@ func TestPrimaryOnALaterTimeline(t *testing.T) {
 	m.only("snap", "time")
 	s.restored(t, m)
 }
+
+// TestFailoverInPlace: the next primary is found where the file says already,
+// behind the old one's address or by the next host of a list. There is nothing
+// to apply, and the standby follows by itself.
+func TestFailoverInPlace(t *testing.T) {
+	s := newSite(t, ownPrimary(t, primary.Plain))
+	s.Host = "[127.0.0.2, 127.0.0.1]" // nobody listens on the first
+	s.write(t)
+	s.converges(t)
+	s.stepTable(t)
+	s.commit(t, 1)
+	before := s.onPrimary(t, clockNow)
+	s.commit(t, 2)
+	next, old := s.follower(t), s.Primary
+	must(t, next.CatchUp(old))
+	s.caughtUp(t)
+	must(t, old.Kill())
+	must(t, next.TakePortOf(old))
+	must(t, next.Promote())
+	s.Primary = next
+	s.commit(t, 3)
+	s.caughtUp(t)
+	s.isConverged(t)
+	var m moments
+	m.add(t, "before", at(before), "1")
+	m.add(t, "after", at(s.onPrimary(t, clockNow)), "1 2 3")
+	s.commit(t, 4)
+	s.caughtUp(t)
+	m.add(t, "latest", "latest: true", "1 2 3 4")
+	s.restored(t, m)
+}

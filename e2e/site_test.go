@@ -21,6 +21,7 @@ type site struct {
 	WALMount  string
 	Primary   *primary.Primary
 
+	Host              string // of the primary, or a list in flow style
 	Port, RestorePort int
 	Password          string // in the password file
 	User              string
@@ -62,7 +63,7 @@ standby:
   basebackup: {maxRate: {{.MaxRate}}}
 {{- end}}
   primary:
-    host: 127.0.0.1
+    host: {{.Host}}
     port: {{.Primary.Port}}
     user: {{.User}}
     passwordFrom: {file: {{.Dir}}/password}
@@ -105,7 +106,7 @@ func newSite(t testing.TB, p *primary.Primary) *site {
 	must(t, os.Chmod(dir, 0o755))
 	s := &site{
 		Dir: dir, Name: "zrt" + filepath.Base(dir)[2:], Primary: p,
-		Vdev: filepath.Join(dir, "disk"), DataMount: filepath.Join(dir, "data"), WALMount: filepath.Join(dir, "wal"),
+		Vdev: filepath.Join(dir, "disk"), Host: "127.0.0.1", DataMount: filepath.Join(dir, "data"), WALMount: filepath.Join(dir, "wal"),
 		Port: freePort(t), RestorePort: freePort(t), Password: p.Password, User: p.User, SSLMode: "prefer",
 		Set:       map[string]string{"shared_buffers": "16MB", "work_mem": "5MB", "fsync": "off"},
 		Retention: "{last: 4, within: 48h}",

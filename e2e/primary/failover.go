@@ -105,6 +105,23 @@ func (p *Primary) Promote() error {
 	return p.run(p.program("pg_ctl"), "promote", "-D", p.DataDir, "-w")
 }
 
+// TakePortOf restarts p on the port of one that has ended, as a virtual address
+// moves to the next primary.
+func (p *Primary) TakePortOf(old *Primary) error {
+	file := p.configFile
+	if file == "" {
+		file = filepath.Join(p.DataDir, "postgresql.conf")
+	}
+	if err := p.Stop(); err != nil {
+		return err
+	}
+	p.Port = old.Port
+	if err := appendTo(file, fmt.Sprintf("port = %d\n", p.Port)); err != nil {
+		return err
+	}
+	return p.start()
+}
+
 // Kill ends the server as a power cut would: the postmaster first and then all
 // of its children, without a word to anybody.
 func (p *Primary) Kill() error {
