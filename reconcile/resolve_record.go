@@ -27,11 +27,11 @@ func locateRecord(ctx context.Context, r reach, bases []Snapshot, t spec.Target)
 	}
 	found, base, lastXact := seen.record, seen.base, seen.lastXact
 	if t.Stop == "before" {
-		stop := StopPoint{LSN: found.Start, Timeline: r.path.TimelineAt(found.Start)}
+		stop, end := StopPoint{LSN: found.Start, Timeline: r.path.TimelineAt(found.Start)}, found.Start
 		if t.XID != "" { // not behind what it did before its end: its locks are there as well
-			stop = afterXact(r, base, lastXact)
+			stop, end = afterXact(r, base, lastXact), max(base.Consistent, lastXact.End)
 		}
-		return Resolution{Base: base, Stop: stop, Reached: reachedAt(base, found.Start, lastXact), End: found.End,
+		return Resolution{Base: base, Stop: stop, Reached: reachedAt(base, end, lastXact), End: end,
 			LastIn: lastXact, FirstOut: r.nextXact(ctx, found.Start)}, nil
 	}
 	if found.IsXact() {

@@ -43,12 +43,8 @@ func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapsh
 	if !found && last.Start == 0 {
 		return endAt(ctx, r, base, last, lastXact)
 	}
-	end := last.End
-	if found {
-		end = record.End
-	}
-	return Resolution{Base: base, Stop: afterXact(r, base, lastXact), Reached: reachedAt(base, base.Consistent, lastXact), End: end,
-		LastIn: lastXact, FirstOut: record}, nil
+	return Resolution{Base: base, Stop: afterXact(r, base, lastXact), Reached: reachedAt(base, base.Consistent, lastXact),
+		End: max(base.Consistent, lastXact.End), LastIn: lastXact, FirstOut: record}, nil
 }
 
 // quietMargin is how far the primary's clock must be beyond a target before
