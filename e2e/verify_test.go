@@ -104,6 +104,9 @@ func TestDrillOfTheFirstSnapshot(t *testing.T) {
 	began := time.Now()
 	p := s.apply(t).exits(t, exitDone).plan(t)
 	last := p.Changes[len(p.Changes)-1]
+	if n := strings.Count(strings.Join(p.changes(), "\n"), "verification/"); n != 1 {
+		t.Errorf("%d drills in %q", n, p.changes())
+	}
 	names := s.snapshotNames(t)
 	if len(names) != 1 || last.Kind != "verification" || last.Action != "create" || last.Name != names[0] || last.Result != "done" || last.Why != "the first drill" || last.Line == 0 {
 		t.Errorf("snapshots %q, and the last change is %+v", names, last)

@@ -98,6 +98,16 @@ func TestAmcheckFindsNothingInASoundCluster(t *testing.T) {
 	}
 }
 
+// Triggers for events are the cluster's own: a drill is none.
+func TestAmcheckSetsOffNoEventTrigger(t *testing.T) {
+	c := checkedServer(t)
+	mustExec(t, c, "create function refuse() returns event_trigger language plpgsql as 'begin raise exception ''set off''; end'")
+	mustExec(t, c, "create event trigger refuse on ddl_command_start execute function refuse()")
+	if found := amchecked(t, c); len(found) != 0 {
+		t.Errorf("found %q", found)
+	}
+}
+
 // A row of a table that its index does not have.
 func TestAmcheckNamesAnIndexThatLacksARow(t *testing.T) {
 	c := checkedServer(t)

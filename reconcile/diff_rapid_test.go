@@ -30,6 +30,7 @@ func drawSite(t testing.TB, rt *rapid.T) *spec.Site {
 	option("continuousFor", "dir: /arch/wal", "dir: /arch/wal\n  continuousFor: "+rapid.SampledFrom([]string{"30m", "90m", "5h"}).Draw(rt, "for"))
 	option("walDir", "  port: 1922", "  port: 1922\n  walDir: /walds/pg_wal", "  - name: wal", "  - name: walds\n    properties: {mountpoint: /walds}\n  - name: wal")
 	option("cron", "every: 1h", `schedule: "15 * * * *"`)
+	option("verify", "snapshots:\n", "verify: {every: 3h}\nsnapshots:\n")
 	option("mirror", givenDevices, mirrors)
 	option("null", "recordsize: 8K", "recordsize: null")
 	option("limit", "atime: off", "atime: no\n      quota: none\n      refquota: 50G")
@@ -120,6 +121,9 @@ func drawHost(t testing.TB, rt *rapid.T, site *spec.Site) State {
 	state.Archive.Inventory.Segments = segments(1, rapid.IntRange(1, 30).Draw(rt, "first"), 109)
 	drawSnapshots(rt, site, &state)
 	drawClones(rt, site, &state)
+	if rapid.Bool().Draw(rt, "drill") {
+		addDrill(&state, site, rapid.SampledFrom([]string{stateMaking, stateKept}).Draw(rt, "drill is"))
+	}
 	names := []string{}
 	for name := range misfortunes {
 		names = append(names, name)
@@ -208,6 +212,12 @@ func TestOnlyOurOwnIsDeleted(t *testing.T) {
 			case c.Kind == kindRestore:
 				if !slices.ContainsFunc(state.Clones, func(clone Clone) bool { return clone.Restore == c.Name && clone.Marks.ours(site.Name) }) {
 					rt.Fatalf("%s is no restore of ours", c.Name)
+				}
+			case c.Kind == kindVerification:
+				if !slices.ContainsFunc(state.Drills, func(clone Clone) bool {
+					return clone.Dataset.Name == c.Name && clone.Marks.ours(site.Name) && clone.Marks[markState] != stateKept
+				}) {
+					rt.Fatalf("%s is no drill of ours that was left over", c.Name)
 				}
 			case c.Kind != kindWAL:
 				rt.Fatalf("a %s is deleted: %+v", c.Kind, c)

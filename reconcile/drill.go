@@ -88,6 +88,7 @@ type drilling struct {
 	in       *view
 	snapshot Snapshot
 	entry    spec.Restore
+	cloned   bool
 	server   cloneServer
 	checks   spec.Verify
 	drill    Drill
@@ -107,7 +108,7 @@ func (h *Host) drill(ctx context.Context, in *view, s Snapshot, checks spec.Veri
 	if err == nil {
 		err = h.stampDrill(ctx, in, s, w.drill)
 	}
-	if err == nil && !w.drill.OK && keepFailed {
+	if err == nil && !w.drill.OK && keepFailed && w.cloned {
 		return w.drill, w.keep(ctx)
 	}
 	return w.drill, errors.Join(err, h.cleanUp(ctx, in))
@@ -154,6 +155,7 @@ func (w *drilling) recover(ctx context.Context) (recovered bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	w.cloned = true
 	err = w.start(ctx, mountpoint, resolved)
 	if err != nil && noVerdict(ctx, err) {
 		return false, err

@@ -14,7 +14,7 @@ import (
 )
 
 // drillName is what the clone of a drill is called, where a restore has the name
-// of its entry: no entry's name, and no part of its dataset's, begins so.
+// of its entry: no entry's name begins so.
 const drillName = ":drill"
 
 // stateKept marks the clone of a drill that failed and that a person wants to

@@ -250,6 +250,9 @@ func converged(t testing.TB, site *spec.Site) State {
 	if site.Snapshots != nil {
 		addSnapshot(&state, site, ago(30*time.Minute), 90)
 	}
+	if site.Verify != nil {
+		drilled(&state, ago(20*time.Minute), verdictOK)
+	}
 	w, err := wantedConf(&view{site: site, state: &state, now: givenNow})
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,11 @@ func checkNames(v spec.Verify) []string {
 	if v.Amcheck {
 		names = append(names, checkAmcheck)
 	}
-	if n := len(v.Queries); n > 0 {
+	switch n := len(v.Queries); n {
+	case 0:
+	case 1:
+		names = append(names, "1 query")
+	default:
 		names = append(names, fmt.Sprintf("%d queries", n))
 	}
 	if v.Checksums {
