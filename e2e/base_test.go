@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,5 +173,48 @@ func TestPitfall13_CleanlyStopped(t *testing.T) {
 	s.converges(t)
 	if got := s.on(t, "two", steps); got != "1 2" {
 		t.Errorf("with a primary that tells that it was quiet, it holds %s", got)
+	}
+}
+
+// TestPitfall14_NoBase: what a promoted standby or a copy that was not replayed
+// yet holds is no base for a restore. No snapshot is taken of it, and one that
+// somebody made and marked all the same is not used.
+func TestPitfall14_NoBase(t *testing.T) {
+	s := newSite(t, sharedPrimary(t, primary.Plain))
+	s.converges(t)
+	snapshots := s.snapshotNames(t)
+	stop := func() { s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", s.DataDir()) }
+	refused := func(what, says string) {
+		t.Helper()
+		s.run(t, "snapshot").exits(t, exitRefused).says(t, says)
+		if got := s.snapshotNames(t); !slices.Equal(got, snapshots) {
+			t.Errorf("%s: the snapshots are %q, and were %q", what, got, snapshots)
+		}
+	}
+	stop()
+	label := filepath.Join(s.DataDir(), "backup_label")
+	must(t, os.WriteFile(label, []byte("START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n"), 0o600))
+	refused("a copy that was not replayed yet", "backup_label")
+	must(t, os.Remove(label))
+
+	s.converges(t)
+	s.asOSUser(t, "pg_ctl", "promote", "-w", "-D", s.DataDir())
+	refused("a promoted standby", "promoted")
+	stop()
+	refused("one that was stopped then", "promoted")
+
+	forged := s.Name + "/data@zr-20300101T000000Z"
+	command(t, "zfs", "snapshot", forged)
+	for _, line := range strings.Split(command(t, "zfs", "get", "-H", "-o", "property,value,source", "all", s.Name+"/data@"+snapshots[0]), "\n") {
+		if field := strings.Split(line, "\t"); strings.HasPrefix(line, "zreconcile:") && field[2] == "local" {
+			command(t, "zfs", "set", field[0]+"="+field[1], forged)
+		}
+	}
+	s.declare(t, entry{Name: "forged", Target: "snapshot: zr-20300101T000000Z", Port: s.RestorePort})
+	r := s.apply(t).exits(t, exitFailed).says(t, "is no base for a restore")
+	for _, c := range r.plan(t).Changes {
+		if c.Kind == "restore" && c.Result != "failed" {
+			t.Errorf("the restore is %s: %s", c.Result, c.Error)
+		}
 	}
 }

@@ -63,6 +63,19 @@ func (c ControlData) InRecovery() bool {
 	return c.State == "in archive recovery" || c.State == "shut down in recovery"
 }
 
+// NoBase says why a copy of this data directory is no base for point-in-time
+// recovery; "" is that it is one. Before the end of a base backup was replayed,
+// ConsistentLSN is too low.
+func (c ControlData) NoBase() string {
+	switch {
+	case !c.InRecovery():
+		return fmt.Sprintf("it is in the state %q, which recovery can't start from", c.State)
+	case c.BackupStart != 0 || c.BackupEnd != 0 || c.BackupEndRequired:
+		return "it is a base backup that was not replayed to its end"
+	}
+	return ""
+}
+
 // ControlData reads pg_control through pg_controldata, which also works while
 // the server runs.
 func (c *Cluster) ControlData(ctx context.Context) (ControlData, error) {

@@ -79,6 +79,26 @@ func TestInRecovery(t *testing.T) {
 	}
 }
 
+func TestPitfall14_NoBase(t *testing.T) {
+	const unfinished = "not replayed to its end"
+	for _, test := range []struct {
+		control ControlData
+		words   string
+	}{
+		{ControlData{State: "in archive recovery", MinRecoveryPoint: 9}, ""},
+		{ControlData{State: "shut down in recovery"}, ""},
+		{ControlData{State: "in production"}, "in production"},
+		{ControlData{State: "shut down"}, "shut down"},
+		{ControlData{State: "in archive recovery", BackupStart: 7}, unfinished},
+		{ControlData{State: "in archive recovery", BackupEndRequired: true}, unfinished},
+		{ControlData{State: "shut down in recovery", BackupEnd: 7}, unfinished},
+	} {
+		if got := test.control.NoBase(); !strings.Contains(got, test.words) || (got == "") != (test.words == "") {
+			t.Errorf("%+v: %q, want %q", test.control, got, test.words)
+		}
+	}
+}
+
 func TestControlDataIsNotGuessed(t *testing.T) {
 	good, err := os.ReadFile("testdata/controldata/15.txt")
 	if err != nil {

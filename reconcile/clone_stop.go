@@ -37,8 +37,8 @@ func (r Resolution) replay() wal.LSN { return r.End - min(r.End, r.Base.Redo) }
 // behind a shutdown checkpoint begins after it, and would go one record too far.
 // In front of what follows that one, it waits.
 func settleStop(ctx context.Context, in *view, cluster *postgres.Cluster, control postgres.ControlData, resolved Resolution) (settledStop, error) {
-	if !control.InRecovery() {
-		return settledStop{}, fmt.Errorf("the snapshot %s holds a cluster in the state %q, which recovery can't start from", resolved.Base.Name, control.State)
+	if why := control.NoBase(); why != "" {
+		return settledStop{}, fmt.Errorf("the snapshot %s is no base for a restore: %s", resolved.Base.Name, why)
 	}
 	r, err := reachOfBase(in, resolved.Base, filepath.Join(cluster.DataDir, "pg_wal"))
 	if err != nil {

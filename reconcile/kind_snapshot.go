@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -133,6 +134,9 @@ func (h *Host) stampsBefore(ctx context.Context, in *view, cluster *postgres.Clu
 	if err != nil {
 		return nil, replayedAt, err
 	}
+	if err := noBase(in.site.Standby.DataDir, control); err != nil {
+		return nil, replayedAt, err
+	}
 	stamps = append(owner(in.site.Name),
 		zfs.Prop{Name: markSystemID, Value: strconv.FormatUint(control.SystemID, 10)},
 		timelineMark(control),
@@ -150,6 +154,18 @@ func (h *Host) stampsBefore(ctx context.Context, in *view, cluster *postgres.Clu
 		}
 	}
 	return append(stamps, zfs.Prop{Name: markReplayed, Value: replayed.String()}), replayedAt, nil
+}
+
+// noBase refuses a snapshot of what could be no base for a restore (pitfall 14):
+// since the plan somebody may have promoted the standby, or it never ran.
+func noBase(dataDir string, control postgres.ControlData) error {
+	if why := control.NoBase(); why != "" {
+		return fmt.Errorf("%w: a snapshot of %s would be no base for a restore: %s", ErrRefused, dataDir, why)
+	}
+	if exists(filepath.Join(dataDir, "backup_label")) {
+		return fmt.Errorf("%w: a snapshot of %s would be no base for a restore: its backup_label says that it is a copy that was not replayed yet; start the standby: zreconcile apply", ErrRefused, dataDir)
+	}
+	return nil
 }
 
 // freeSecond waits for a second that no snapshot is named after: names have
