@@ -163,6 +163,7 @@ func TestRestoreCommand(t *testing.T) {
 		}
 		s.isConverged(t)
 	})
+	t.Run("killed", func(t *testing.T) { s.killedRestoreIsRunAgain(t, m) })
 	t.Run("promoted", func(t *testing.T) { s.promotesInPlace(t, m) })
 }
 
@@ -379,4 +380,27 @@ func (s *site) watchReadsUnderTheLock(t *testing.T, watch *background) {
 	must(t, lock.Close())
 	s.atRest(t)
 	s.isGone(t, "passing")
+}
+
+// killedRestoreIsRunAgain: the entry was written before anything was made, so
+// the next run goes on with it, be it this command's or an apply.
+func (s *site) killedRestoreIsRunAgain(t *testing.T, m instants) {
+	t.Helper()
+	for name, again := range map[string]func(){
+		"k1": func() { s.restores(t, "k1", "1", "--time", m.time) },
+		"k2": func() { s.converges(t) },
+	} {
+		first := s.start(t, "restore", name, "--time", m.time)
+		eventually(t, "the clone of "+name, func() bool { return s.cloneGUID(t, name) != "" || first.over() })
+		must(t, first.cmd.Process.Kill())
+		<-first.ended
+		if s.entryText(t, name) == "" {
+			t.Errorf("%s was begun without an entry", name)
+		}
+		again()
+		if got := s.on(t, name, steps); got != "1" {
+			t.Errorf("%s holds %s", name, got)
+		}
+		s.isConverged(t)
+	}
 }

@@ -229,3 +229,25 @@ func TestLoadWith(t *testing.T) {
 		t.Errorf("something was written: %v", err)
 	}
 }
+
+// FuzzParseEntry: no bytes make it panic, and what it takes for an entry is
+// written as that entry.
+func FuzzParseEntry(f *testing.F) {
+	for _, target := range []string{"{latest: true}", "{lsn: 0/1, stop: before}", "{xid: 7, stop: after}", "{time: 2020-03-21 17:28:37Z}", "{restorePoint: p}", "{snapshot: s}"} {
+		f.Add([]byte("restores:\n  - {name: a, target: " + target + ", port: 1, action: promote, expiresAfter: 1h, grace: 0, keep: false, dataset: d, mountpoint: /m}\n"))
+	}
+	f.Add([]byte("restores: [{name: a, target: {latest: true}, port: 1, hba: [x]}, {name: b}]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := ParseEntry("a.yaml", data)
+		if err != nil {
+			return
+		}
+		written, err := e.File()
+		if err != nil {
+			return // such as a time that is none: the schema lets it pass
+		}
+		if back, err := ParseEntry("a.yaml", written); err != nil || !cmp.Equal(e, back) {
+			t.Errorf("%q is read as %+v, and once written as %+v: %v", data, e, back, err)
+		}
+	})
+}
