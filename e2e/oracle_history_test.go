@@ -71,6 +71,7 @@ type history struct {
 	latest  []int64        // of records[:i+1], the latest time of a commit or abort
 	commits map[uint32]int // the index of a transaction's commit
 	next    lsn            // pg_waldump is to read on from here
+	segment lsn            // the size of one
 }
 
 // index is to be called when records or ledger changed.

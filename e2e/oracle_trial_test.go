@@ -50,7 +50,7 @@ func newTrial(t *testing.T, o primary.Options, seed uint64, number int, all *tal
 		"ALTER SYSTEM SET wal_init_zero = off", "ALTER SYSTEM SET wal_recycle = off"))
 	must(t, p.Stop())
 	must(t, p.Start())
-	h := &history{}
+	h := &history{segment: lsn(o.SegmentMB) << 20}
 	var begin string
 	must(t, p.QueryRow("SELECT pg_current_wal_lsn()::text", &begin))
 	h.next, err = parseLSN(begin)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,11 +23,18 @@ import (
 
 // waldump reads what a timeline holds from an LSN on, as far as it goes.
 // Reference: pg_waldump(1). It ends with an error where the WAL does.
-func waldump(p *primary.Primary, timeline int, from lsn) ([]walRecord, error) {
+func (h *history) waldump(p *primary.Primary, timeline int, from lsn) ([]walRecord, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(p.BinDir, "pg_waldump"), "-p", filepath.Join(p.DataDir, "pg_wal"),
-		"-t", strconv.Itoa(timeline), "-s", from.String())
+	// The segments are named, since of all it would ask any for their size, also one that is empty yet.
+	number, perName := uint64(from/h.segment), uint64(1)<<32/uint64(h.segment)
+	first := fmt.Sprintf("%08X%08X%08X", timeline, number/perName, number%perName)
+	dir := filepath.Join(p.DataDir, "pg_wal")
+	segments, err := filepath.Glob(filepath.Join(dir, first[:8]+strings.Repeat("[0-9A-F]", 16)))
+	if err != nil || len(segments) == 0 {
+		return nil, fmt.Errorf("no segment of timeline %d in %s: %v", timeline, dir, err)
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(p.BinDir, "pg_waldump"), "-p", dir, "-s", from.String(), first, filepath.Base(slices.Max(segments)))
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -44,7 +52,7 @@ func waldump(p *primary.Primary, timeline int, from lsn) ([]walRecord, error) {
 		return nil, parseErr
 	}
 	if err != nil && !strings.Contains(stderr.String(), "error in WAL record at") && !strings.Contains(stderr.String(), "could not find a valid record after") {
-		return nil, fmt.Errorf("pg_waldump -t %d -s %s: %w: %s", timeline, from, err, stderr.String())
+		return nil, fmt.Errorf("pg_waldump -s %s %s: %w: %s", from, first, err, stderr.String())
 	}
 	return records, nil
 }
@@ -148,7 +156,7 @@ func (h *history) read(t testing.TB, p *primary.Primary, timeline int) {
 // extend reads on from where the last reading ended.
 func (h *history) extend(t testing.TB, p *primary.Primary, timeline int) {
 	t.Helper()
-	more, err := waldump(p, timeline, h.next)
+	more, err := h.waldump(p, timeline, h.next)
 	must(t, err)
 	for _, r := range more {
 		if n := len(h.records); n == 0 || r.start > h.records[n-1].start {
