@@ -45,15 +45,16 @@ func (h *Host) apply(ctx context.Context, site *spec.Site, now time.Time, only O
 
 // applying is one apply at work.
 type applying struct {
-	host  *Host
-	site  *spec.Site
-	now   time.Time
-	only  Only
-	plan  Plan
-	state *State
-	dirty bool              // something was changed since state was observed
-	bad   map[string]bool   // kinds that failed or are blocked
-	told  map[string]Result // what OnChange heard, by action and thing
+	host     *Host
+	site     *spec.Site
+	now      time.Time
+	only     Only
+	plan     Plan
+	state    *State
+	dirty    bool              // something was changed since state was observed
+	retained bool              // what retention destroys is destroyed
+	bad      map[string]bool   // kinds that failed or are blocked
+	told     map[string]Result // what OnChange heard, by action and thing
 }
 
 const needsBad = "it needs something that failed or is blocked"
@@ -72,7 +73,8 @@ func (a *applying) stage(ctx context.Context, s stage) error {
 	if err := a.refresh(ctx); err != nil {
 		return err
 	}
-	in := &view{site: a.site, state: a.state, now: a.now, only: a.only, retained: s.kind == kindWAL}
+	in := &view{site: a.site, state: a.state, now: a.now, only: a.only, retained: a.retained}
+	a.retained = a.retained || s.kind == kindRetention
 	changes := in.diff(s)
 	if f := a.state.reason(s.kind); f != "" && len(changes) > 0 {
 		for _, c := range changes {

@@ -67,7 +67,7 @@ func (in *view) next() time.Time {
 		for _, s := range ours(in.site, in.state) {
 			earliest(s.TakenAt) // of a clock that was set wrong: from then on rules count it
 			if in.site.Archive != nil && in.site.Archive.ContinuousFor != 0 {
-				earliest(s.TakenAt.Add(in.site.Archive.ContinuousFor)) // older ones become single points
+				earliest(s.servesFrom().Add(in.site.Archive.ContinuousFor)) // older ones become single points
 			}
 		}
 	}

@@ -266,7 +266,7 @@ func TestRemovalKeepsTheWALOfKeptSnapshots(t *testing.T) {
 		removed++
 		in := givenView(site, &state)
 		gone := map[wal.Segment]bool{}
-		for _, s := range unneeded(state.Archive.Inventory.Segments, in.neededWAL(), givenSegment) {
+		for _, s := range unneeded(state.Archive.Inventory, in.neededWAL(), givenSegment).segments {
 			gone[s.Segment] = true
 		}
 		from, horizon := lsn(1000), site.Archive.ContinuousFor

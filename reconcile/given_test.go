@@ -245,7 +245,7 @@ func converged(t testing.TB, site *spec.Site) State {
 	if a := site.Archive; a != nil {
 		p, _ := placeOf(site, &state, a.Dir)
 		state.Archive = Archive{Dataset: p.Dataset, Mounted: true, Exists: true, OwnedBy: state.Server.User.UID, Mode: archiveMode,
-			SystemID: givenSystem, SegmentSize: givenSegment, Inventory: wal.Inventory{Segments: segments(1, 90, 109)}}
+			SystemID: givenSystem, SegmentSize: givenSegment, Inventory: wal.Inventory{Segments: segments(1, 90, 109)}, Path: wal.PathOf(1, nil)}
 	}
 	if site.Snapshots != nil {
 		addSnapshot(&state, site, ago(30*time.Minute), 90)

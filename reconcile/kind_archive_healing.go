@@ -50,11 +50,17 @@ type healing struct {
 }
 
 func (in *view) healing() healing {
-	heal := healing{live: in.state.Archive.Unpushed, histories: in.state.Archive.UnpushedHistories, held: in.heldHoles()}
+	needs := in.neededWAL()
+	heal := healing{histories: in.state.Archive.UnpushedHistories, held: in.heldHoles(needs)}
+	for _, s := range in.state.Archive.Unpushed {
+		if neededSegment(s, needs, in.segmentSize()) { // the rest would be removed again
+			heal.live = append(heal.live, s)
+		}
+	}
 	c := coverageOf(in, in.state.Archive.Path)
 	for _, s := range in.state.Archive.Inventory.Damaged {
 		whole := c.live[s.Segment] && s.End(c.size) <= c.liveEnd && in.state.Cluster.Status != nil
-		if whole || slices.Contains(heal.live, s.Segment) || heal.fetches(s.Segment) {
+		if whole && neededSegment(s.Segment, needs, c.size) || slices.Contains(heal.live, s.Segment) || heal.fetches(s.Segment) {
 			heal.aside = append(heal.aside, s.Segment)
 		}
 	}
@@ -73,14 +79,14 @@ func (h healing) fetches(segment wal.Segment) bool {
 // heldHoles are the runs of WAL that kept snapshots need to go on to later
 // moments, and that only the pg_wal of another snapshot has. What no one needs
 // any more is no hole: retention has removed it.
-func (in *view) heldHoles() []supply {
+func (in *view) heldHoles(needs []need) []supply {
 	path := in.state.Archive.Path
 	if len(path) == 0 || in.state.failed(kindRetention, kindRestore) {
 		return nil
 	}
 	c := coverageOf(in, path)
 	var holes []supply
-	starts := in.continuous(path)
+	starts := continuous(needs, path)
 	for i, from := range starts {
 		bound := wal.LSN(0)
 		if i+1 < len(starts) { // from there on, the next one follows
@@ -104,9 +110,9 @@ func (in *view) heldHoles() []supply {
 
 // continuous lists where the snapshots are consistent, in order, that are kept
 // for all moments after them: what a single moment needs, its snapshot has itself.
-func (in *view) continuous(path wal.Path) []wal.LSN {
+func continuous(needs []need, path wal.Path) []wal.LSN {
 	var starts []wal.LSN
-	for _, n := range in.neededWAL() {
+	for _, n := range needs {
 		if n.own.Consistent != 0 && n.to == 0 && n.own.onPath(path) {
 			starts = append(starts, n.own.Consistent)
 		}

@@ -27,6 +27,10 @@ func TestDiffArchive(t *testing.T) {
 		"it could not be read": {only: only, from: state(func(s *State) { gone(s); s.fail(kindWAL, errTest) })},
 		// pitfall 19
 		"the base backup's own WAL is brought": {only: only, want: updated, from: state(func(s *State) {
+			s.Archive.Inventory.Segments = segments(1, 92, 109)
+			s.Archive.Unpushed = []wal.Segment{{Timeline: 1, Number: 90}, {Timeline: 1, Number: 91}}
+		})},
+		"what nothing needs any more is not brought back": {only: only, from: state(func(s *State) {
 			s.Archive.Unpushed = []wal.Segment{{Timeline: 1, Number: 88}, {Timeline: 1, Number: 89}}
 		})},
 		"but not from a promoted standby": {only: only, from: state(func(s *State) {

@@ -117,15 +117,21 @@ func applyRetention(ctx context.Context, h *Host, in *view, changes []Change) ma
 	for _, c := range changes {
 		wanted[c.Name] = true
 	}
+	failed := map[string]*multierror.Error{}
 	var members []zfs.Snapshot
 	var going []kept
+	only := in.onlyHolders()
 	for _, k := range in.retention() {
-		if wanted[k.Name] && !k.keep {
+		switch hole, alone := only[k.Name]; {
+		case !wanted[k.Name] || k.keep:
+		case alone:
+			failed[k.Name] = multierror.Append(failed[k.Name], fmt.Errorf(
+				"it is the only one that has the WAL segment %s, which kept snapshots need; the archive gets it by an apply of the kind wal", hole.Name(in.segmentSize())))
+		default:
 			going = append(going, k)
 			members = append(members, k.Members[1:]...)
 		}
 	}
-	failed := map[string]*multierror.Error{}
 	destroy := func(list []zfs.Snapshot) {
 		for full, err := range h.ZFS.DestroySnapshots(ctx, list) {
 			if err != nil {
@@ -150,6 +156,29 @@ func applyRetention(ctx context.Context, h *Host, in *view, changes []Change) ma
 		out[name] = err.ErrorOrNil()
 	}
 	return out
+}
+
+// onlyHolders are the snapshots whose pg_wal has WAL that those that stay need,
+// and that neither the archive nor one of them has, with the first such segment.
+// Apply heals the archive before; where that failed, or was left out, they stay.
+func (in *view) onlyHolders() map[string]wal.Segment {
+	staying := coverageOf(in, nil)
+	staying.held = nil
+	for _, k := range in.retention() {
+		if k.keep && k.WALFrom != 0 && k.SystemID == in.systemID() {
+			staying.held = append(staying.held, k.Snapshot)
+		}
+	}
+	only := map[string]wal.Segment{}
+	for _, run := range in.heldHoles(in.neededWAL()) {
+		name := run.snapshot.Name
+		for hole := run.first; only[name] == (wal.Segment{}) && hole.Number <= run.last.Number; hole.Number++ {
+			if _, another := staying.in(inSnapshot, hole, 0); !another {
+				only[name] = hole
+			}
+		}
+	}
+	return only
 }
 
 func oneLine(errs []error) string {

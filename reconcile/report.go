@@ -110,7 +110,7 @@ func (in *view) archiveStatus() ArchiveStatus {
 		a.Damaged = append(a.Damaged, s.Name(size))
 	}
 	if needs := in.neededWAL(); a.First != "" && len(needs) > 0 {
-		a.NeededBy = firstNeed(needs)
+		a.NeededBy, a.Keeps = firstNeed(needs), keepsOf(inv.Segments, needs, size)
 	}
 	for _, g := range inv.Gaps() {
 		a.Gaps = append(a.Gaps, ArchiveGap{Timeline: g.Timeline, From: g.From.Name(size), To: g.To.Name(size)})

@@ -143,7 +143,10 @@ func TestReportOfAConvergedHost(t *testing.T) {
 		t.Errorf("standby (-want +got):\n%s", diff)
 	}
 	wantArchive := ArchiveStatus{Segments: 9, Bytes: 9 * givenSegment, First: "00000001000000000000005A", Last: "000000010000000000000064",
-		Gaps: []ArchiveGap{{Timeline: 1, From: "000000010000000000000060", To: "000000010000000000000061"}}, NeededBy: "snapshot zr-20261123T113000Z, from 0/5A000000"}
+		Gaps: []ArchiveGap{{Timeline: 1, From: "000000010000000000000060", To: "000000010000000000000061"}}, NeededBy: "snapshot zr-20261123T113000Z, from 0/5A000000", Keeps: []ArchiveKeep{
+			{Timeline: 1, From: "00000001000000000000005A", To: "00000001000000000000005F", Segments: 6, Bytes: 6 * givenSegment, Who: []string{"snapshot zr-20261123T113000Z"}, Needs: 1},
+			{Timeline: 1, From: "000000010000000000000062", To: "000000010000000000000063", Segments: 2, Bytes: 2 * givenSegment, Who: []string{"snapshot zr-20261123T113000Z"}, Needs: 1},
+			{Timeline: 1, From: "000000010000000000000064", To: "000000010000000000000064", Segments: 1, Bytes: givenSegment, Who: []string{"the standby", "snapshot zr-20261123T113000Z"}, Needs: 2}}}
 	if diff := cmp.Diff(wantArchive, in.archiveStatus()); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
 	}

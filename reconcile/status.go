@@ -59,6 +59,23 @@ type ArchiveStatus struct {
 	Gaps     []ArchiveGap `json:"gaps"`
 	Damaged  []string     `json:"damaged,omitempty"`  // segments whose size or first page is wrong
 	NeededBy string       `json:"neededBy,omitempty"` // what keeps the oldest segment
+	// Keeps says of each run of archived segments what keeps it.
+	Keeps []ArchiveKeep `json:"keeps,omitempty"`
+}
+
+// ArchiveKeep is a run of archived segments, From and To included, that the same
+// things need.
+type ArchiveKeep struct {
+	Timeline wal.Timeline `json:"timeline"`
+	From     string       `json:"from"`
+	To       string       `json:"to"`
+	Segments int          `json:"segments"`
+	Bytes    int64        `json:"bytes"`
+	// Who needs it, the one first that needs no older WAL: as long as that is
+	// there, the run stays. Of many, only some are named; Needs counts them.
+	// Nobody is for WAL that the next apply removes.
+	Who   []string `json:"who"`
+	Needs int      `json:"needs"`
 }
 
 // ArchiveGap is a run of missing segments, From and To included.

@@ -34,7 +34,7 @@ func left(in *view) string {
 		return "all"
 	}
 	gone := map[wal.Segment]bool{}
-	for _, s := range unneeded(in.state.Archive.Inventory.Segments, in.neededWAL(), in.segmentSize()) {
+	for _, s := range unneeded(in.state.Archive.Inventory, in.neededWAL(), in.segmentSize()).segments {
 		gone[s.Segment] = true
 	}
 	var rest wal.Inventory
@@ -137,8 +137,8 @@ func TestDiffWALRemoval(t *testing.T) {
 }
 
 func TestUnneededWithoutNeeds(t *testing.T) {
-	if got := unneeded(segments(1, 1, 9), nil, givenSegment); got != nil {
-		t.Errorf("where nothing is known to need WAL, %d segments go", len(got))
+	if got := unneeded(wal.Inventory{Segments: segments(1, 1, 9)}, nil, givenSegment); got.names(givenSegment) != nil {
+		t.Errorf("where nothing is known to need WAL, these go: %v", got)
 	}
 }
 

@@ -25,36 +25,73 @@ func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
 		s.Failures = append(s.Failures, err.Error())
 		return
 	}
-	c := coverageOf(in, r.path)
-	kept := in.retention()
-	next := -1 // the snapshot after this one, on the path
-	for i := len(kept) - 1; i >= 0; i-- {
-		snap := &s.Snapshots[i]
+	list := ours(in.site, in.state)
+	spans := in.spans(r.path, list)
+	for i := len(spans) - 1; i >= 0; i-- {
+		snap, reached := &s.Snapshots[i], spans[i]
+		snap.LatestWhy = reached.why
 		switch {
-		case !kept[i].complete():
-			snap.LatestWhy = "where it is consistent is not known yet; the next apply finds out"
-			continue
-		case !kept[i].onPath(r.path):
-			snap.LatestWhy = fmt.Sprintf("on timeline %d, which the primary has left before: it serves as a snapshot alone", kept[i].Timeline)
-			continue
+		case !reached.base:
+		case reached.joins > i:
+			snap.Latest, snap.LatestWhy = s.Snapshots[reached.joins].Latest, s.Snapshots[reached.joins].LatestWhy
+		default:
+			snap.Latest = r.latestFrom(ctx, coverageOf(in, r.path), list[i], in.state.Cluster.Status)
 		}
-		if at, lacks := c.lacks(kept[i].Snapshot); lacks {
-			snap.LatestWhy = "it is no base: of the WAL that it begins with, " + in.endReason(c, at)
+	}
+	s.Windows = windows(s.Snapshots)
+}
+
+// span is how far the WAL goes on from a snapshot.
+type span struct {
+	base  bool    // recovery can start from it and go on
+	end   wal.LSN // there is WAL up to here, or, where it joins a later snapshot, up to that one
+	joins int     // index of the later one, from which it goes on as that does; 0 is none
+	why   string  // what ends it, or why it is no base
+}
+
+// spans follows the WAL along a path from each of the snapshots, oldest first.
+func (in *view) spans(path wal.Path, list []Snapshot) []span {
+	c, needs := coverageOf(in, path), in.neededWAL()
+	spans := make([]span, len(list))
+	next := 0
+	for i := len(list) - 1; i >= 0; i-- {
+		s := list[i]
+		if why := in.noBase(c, s); why != "" {
+			spans[i].why = why
 			continue
 		}
 		bound := wal.LSN(0)
-		if next >= 0 { // further on, it goes on as that one does
-			bound = kept[next].Consistent
+		if next > i { // further on, it goes on as that one does
+			bound = list[next].Consistent
 		}
-		_, end := c.follow(kept[i].Consistent, bound)
-		if next >= 0 && end >= bound {
-			snap.Latest, snap.LatestWhy = s.Snapshots[next].Latest, s.Snapshots[next].LatestWhy
+		_, end := c.follow(s.Consistent, bound)
+		spans[i] = span{base: true, end: end}
+		if next > i && end >= bound {
+			spans[i].joins = next
+		} else if missing := c.missing(end); neededSegment(missing, needs, c.size) {
+			spans[i].why = in.endReason(c, end)
 		} else {
-			snap.Latest, snap.LatestWhy = r.latestFrom(ctx, c, kept[i].Snapshot, in.state.Cluster.Status), in.endReason(c, end)
+			spans[i].why = fmt.Sprintf("a single point: archive.continuousFor keeps no WAL from %s on", missing.Name(c.size))
 		}
 		next = i
 	}
-	s.Windows = windows(s.Snapshots)
+	return spans
+}
+
+// noBase says why WAL does not lead on from a snapshot; "" is that it does.
+func (in *view) noBase(c coverage, s Snapshot) string {
+	switch {
+	case !s.complete():
+		return "where it is consistent is not known yet; the next apply finds out"
+	case s.SystemID != in.systemID():
+		return "it is of another database cluster, with the system identifier " + s.SystemID
+	case !s.onPath(c.path):
+		return fmt.Sprintf("on timeline %d, which the primary has left before: it serves as a snapshot alone", s.Timeline)
+	}
+	if at, lacks := c.lacks(s); lacks {
+		return "it is no base: of the WAL that it begins with, " + in.endReason(c, at)
+	}
+	return ""
 }
 
 // checkHeaders drops the files whose first page says that they are something

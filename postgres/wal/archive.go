@@ -19,7 +19,8 @@ type Inventory struct {
 	Damaged   []SegmentFile // those of another size than a segment's: short, empty, too long
 	Histories []string      // never removed (pitfall 22)
 	Partials  []string
-	Others    []string // base backup notes, left-over temporary files, checksums of files that are gone, strangers
+	Aside     []AsideFile // damaged ones that were set aside (SetAside)
+	Others    []string    // base backup notes, left-over temporary files, checksums of files that are gone, strangers
 	size      int64
 	paths     []Path // of the timelines whose history is there
 }
@@ -29,6 +30,13 @@ type SegmentFile struct {
 	Segment
 	Size    int64 // bytes
 	ModTime time.Time
+}
+
+// AsideFile is what was archived as a segment and set aside since.
+type AsideFile struct {
+	Segment
+	Name string
+	Size int64 // bytes
 }
 
 // Range is a run of segments of one timeline, both ends included.
@@ -106,9 +114,29 @@ func (inv *Inventory) add(dir, name string, names []string) error {
 	case kind == KindPartial:
 		inv.Partials = append(inv.Partials, name)
 	case kind == KindChecksum && contains(names, strings.TrimSuffix(name, checksumSuffix)):
+	case strings.Contains(name, damagedSuffix):
+		return inv.addAside(dir, name)
 	default:
 		inv.Others = append(inv.Others, name)
 	}
+	return nil
+}
+
+// addAside takes a name such as SEGMENT.damaged-1, which SetAside gives.
+func (inv *Inventory) addAside(dir, name string) error {
+	base, _, _ := strings.Cut(name, damagedSuffix+"-")
+	segment, ok := ParseSegment(base, inv.size)
+	info, err := os.Lstat(filepath.Join(dir, name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // removed since the directory was read
+	case err != nil:
+		return err
+	case !ok || !info.Mode().IsRegular():
+		inv.Others = append(inv.Others, name)
+		return nil
+	}
+	inv.Aside = append(inv.Aside, AsideFile{segment, name, info.Size()})
 	return nil
 }
 
