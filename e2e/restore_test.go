@@ -3,7 +3,9 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -184,6 +186,32 @@ func TestRestoreOnAQuietPrimary(t *testing.T) {
 	s.declare(t, entry{Name: "unknown", Target: fmt.Sprintf("time: %q", gone), Port: s.RestorePort})
 	s.refuses(t, "unknown", "not connected", "WAL is here up to")
 	s.atTheShutdownCheckpoint(t)
+}
+
+// TestPitfall12_ConnectedIsNotReceived: a standby that looks connected may lack
+// what its primary has written. Whether there was a commit in between is for the
+// primary to say, and for its WAL to come in first.
+func TestPitfall12_ConnectedIsNotReceived(t *testing.T) {
+	s := newSite(t, ownPrimary(t, primary.Plain))
+	s.converges(t)
+	s.stepTable(t)
+	s.commit(t, 1)
+	s.caughtUp(t)
+	receiver, err := strconv.Atoi(s.standbyText(t, "SELECT pid::text FROM pg_stat_wal_receiver"))
+	must(t, err)
+	must(t, syscall.Kill(receiver, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(receiver, syscall.SIGCONT) })
+	s.commit(t, 2)
+	time.Sleep(1100 * time.Millisecond) // the margin that proves quiet
+	s.declare(t, entry{Name: "r", Target: fmt.Sprintf("time: %q", s.onPrimary(t, clockNow)), Port: s.RestorePort})
+	s.apply(t).exits(t, exitRefused).says(t, "the standby lags")
+
+	must(t, syscall.Kill(receiver, syscall.SIGCONT))
+	s.caughtUp(t)
+	s.converges(t)
+	if got := s.on(t, "r", steps); got != "1 2" {
+		t.Errorf("it holds %s", got)
+	}
 }
 
 // atTheShutdownCheckpoint: the primary's shutdown checkpoint is the last record
