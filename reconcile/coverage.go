@@ -161,14 +161,20 @@ func (s Snapshot) onPath(path wal.Path) bool {
 	return false
 }
 
+// ownFrom is where the WAL that a snapshot brings along itself begins, of what it
+// replays up to its consistent point; that point where it brings none.
+func (s Snapshot) ownFrom() wal.LSN {
+	if s.WALFrom == 0 {
+		return s.Consistent
+	}
+	return min(s.Consistent, s.WALFrom)
+}
+
 // lacks is where the WAL that a snapshot replays up to its consistent point
 // is missing; false where nothing is. What its own pg_wal has not, the archive or
 // another place must have.
 func (c coverage) lacks(s Snapshot) (wal.LSN, bool) {
-	need := s.Consistent
-	if s.WALFrom != 0 {
-		need = min(need, s.WALFrom)
-	}
+	need := s.ownFrom()
 	_, end := c.follow(s.Redo, need)
 	return end, end < need
 }

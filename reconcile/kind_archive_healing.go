@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -76,9 +77,9 @@ func (h healing) fetches(segment wal.Segment) bool {
 	return false
 }
 
-// heldHoles are the runs of WAL that kept snapshots need to go on to later
-// moments, and that only the pg_wal of another snapshot has. What no one needs
-// any more is no hole: retention has removed it.
+// heldHoles are the runs of WAL that kept snapshots need, to begin with or to go
+// on to later moments, and that only the pg_wal of another snapshot has. What no
+// one needs any more is no hole: retention has removed it.
 func (in *view) heldHoles(needs []need) []supply {
 	path := in.state.Archive.Path
 	if len(path) == 0 || in.state.failed(kindRetention, kindRestore) {
@@ -86,18 +87,15 @@ func (in *view) heldHoles(needs []need) []supply {
 	}
 	c := coverageOf(in, path)
 	var holes []supply
-	starts := continuous(needs, path)
-	for i, from := range starts {
-		bound := wal.LSN(0)
-		if i+1 < len(starts) { // from there on, the next one follows
-			bound = starts[i+1]
-		}
-		supplies, _ := c.follow(from, bound)
+	var done wal.LSN // what came before was looked at
+	for _, n := range ownStretches(needs, path) {
+		supplies, end := c.follow(max(n.from, done), n.to)
+		done = max(done, end)
 		for _, s := range supplies {
 			if s.place != inSnapshot {
 				continue
 			}
-			if n := len(holes); n > 0 { // a segment may hold where several begin
+			if n := len(holes); n > 0 && holes[n-1].last.Timeline == s.first.Timeline { // two stretches may meet in a segment
 				s.first.Number = max(s.first.Number, holes[n-1].last.Number+1)
 			}
 			if s.first.Number <= s.last.Number {
@@ -108,17 +106,25 @@ func (in *view) heldHoles(needs []need) []supply {
 	return holes
 }
 
-// continuous lists where the snapshots are consistent, in order, that are kept
-// for all moments after them: what a single moment needs, its snapshot has itself.
-func continuous(needs []need, path wal.Path) []wal.LSN {
-	var starts []wal.LSN
+// ownStretches are the parts of the needs of snapshots for which their own pg_wal
+// may not do, in order: what it does not go back to, and, unless only a single
+// moment is needed, all from where they are consistent on.
+func ownStretches(needs []need, path wal.Path) []need {
+	var list []need
 	for _, n := range needs {
-		if n.own.Consistent != 0 && n.to == 0 && n.own.onPath(path) {
-			starts = append(starts, n.own.Consistent)
+		s := n.own
+		if s.Consistent == 0 || !s.onPath(path) {
+			continue
+		}
+		if from := s.ownFrom(); from > s.Redo {
+			list = append(list, need{from: s.Redo, to: from})
+		}
+		if n.to == 0 {
+			list = append(list, need{from: s.Consistent})
 		}
 	}
-	slices.Sort(starts)
-	return starts
+	slices.SortFunc(list, func(a, b need) int { return cmp.Compare(a.from, b.from) })
+	return list
 }
 
 func applyHealing(ctx context.Context, h *Host, in *view, _ Change) error {
@@ -142,7 +148,7 @@ func applyHealing(ctx context.Context, h *Host, in *view, _ Change) error {
 		}
 	}
 	for _, s := range heal.held {
-		if err := h.fetchWAL(ctx, in, s.snapshot, s.first); err != nil {
+		if err := h.fetchWAL(ctx, in, s.snapshot, s.first, s.last); err != nil {
 			return fmt.Errorf("getting WAL from the snapshot %s: %w", s.snapshot.Name, err)
 		}
 	}

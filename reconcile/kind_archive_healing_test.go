@@ -35,8 +35,16 @@ func TestHealing(t *testing.T) {
 			s.Archive.Inventory.Segments = append(segments(1, 60, 70), segments(1, 74, 109)...)
 			hold(s, newest, 65, 80)
 			snapshot(s, older).Properties[markConsistent] = zfs.Value{Value: (lsn(71) + 100).String(), Source: "local"}
-		}, want: []Attr{{Name: "segments", After: "1 from the snapshot zr-20261123T113000Z, 000000010000000000000047 to 000000010000000000000047"},
-			{Name: "segments", After: "2 from the snapshot zr-20261123T113000Z, 000000010000000000000048 to 000000010000000000000049"}}},
+		}, want: []Attr{{Name: "segments", After: "3 from the snapshot zr-20261123T113000Z, 000000010000000000000047 to 000000010000000000000049"}}},
+		"what a snapshot begins with": {from: func(s *State) {
+			s.Archive.Inventory.Segments = append(segments(1, 61, 64), segments(1, 65, 109)...)
+			hold(s, older, 59, 70)
+		}, want: []Attr{{Name: "segments", After: "1 from the snapshot zr-20261123T100000Z, 00000001000000000000003C to 00000001000000000000003C"}}},
+		"what a snapshot begins with and has itself": {from: func(s *State) {
+			s.Archive.Inventory.Segments = segments(1, 61, 109)
+			hold(s, oldest, 60, 61)
+			hold(s, older, 59, 70)
+		}},
 		"a hole before all that is kept": {from: func(s *State) {
 			s.Archive.Inventory.Segments = append(segments(1, 50, 54), segments(1, 58, 109)...)
 			hold(s, older, 50, 70)

@@ -107,7 +107,7 @@ func (in *view) releasedBy(gone removal, needs []need) []Attr {
 	kept := map[string]bool{}
 	for _, n := range needs {
 		kept[n.own.Name] = true
-		if n.own.Name != "" && n.to != 0 && needed(n.own) {
+		if n.to != 0 && n.own.Name != "" && needed(n.own) {
 			attrs = append(attrs, Attr{Name: n.who, Before: "every moment from it on", After: "a single point, as archive.continuousFor says"})
 		}
 	}

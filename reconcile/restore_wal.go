@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"strings"
 
@@ -50,7 +51,7 @@ func (h *Host) resolveFilled(ctx context.Context, in *view, r spec.Restore) (Res
 		}
 		if hole := resolved.Hole; resolved.Holder.Name != "" && !tried[hole] {
 			again, tried[hole] = true, true
-			if err := h.fetchWAL(ctx, in, resolved.Holder, hole); err != nil {
+			if err := h.fetchWAL(ctx, in, resolved.Holder, hole, wal.Segment{Number: math.MaxUint64}); err != nil {
 				return resolved, fmt.Errorf("getting the WAL segment %s from the snapshot %s: %w", hole.Name(in.segmentSize()), resolved.Holder.Name, err)
 			}
 		}
@@ -94,9 +95,9 @@ func loan(in *view) spec.Restore {
 		Mountpoint: filepath.Join(in.state.Paths.Sockets, name), Target: spec.Target{Latest: true}}
 }
 
-// fetchWAL archives what the holder's pg_wal has from a segment on and the
-// archive lacks.
-func (h *Host) fetchWAL(ctx context.Context, in *view, from Snapshot, first wal.Segment) (err error) {
+// fetchWAL archives what the holder's pg_wal has from a segment up to another one
+// and the archive lacks.
+func (h *Host) fetchWAL(ctx context.Context, in *view, from Snapshot, first, last wal.Segment) (err error) {
 	l := loan(in)
 	if err := h.destroyLoan(ctx, in, l); err != nil { // of a run that was killed
 		return err
@@ -116,7 +117,7 @@ func (h *Host) fetchWAL(ctx context.Context, in *view, from Snapshot, first wal.
 	}
 	archived := coverageOf(in, nil).archive
 	for _, s := range list.Segments {
-		if s.Number < first.Number || !from.holds(s.Segment, size) || archived[s.Segment] && s.Segment != first {
+		if s.Number < first.Number || s.Number > last.Number || !from.holds(s.Segment, size) || archived[s.Segment] && s.Segment != first {
 			continue
 		}
 		if err := h.fetchSegment(ctx, in, dir, s.Segment); err != nil {

@@ -14,7 +14,7 @@ type need struct {
 	from, to wal.LSN
 	who      string
 	lines    lineage
-	own      Snapshot // of a snapshot's need; unnamed is none
+	own      Snapshot // that it goes on from; unnamed is none
 }
 
 // lineage says which timelines a need goes along; empty is all of them.
@@ -42,7 +42,7 @@ func (in *view) neededWAL() []need {
 	snapshots := ours(in.site, in.state)
 	for _, r := range in.site.Restores {
 		if base, pending := in.pendingBase(snapshots, r); pending {
-			list = append(list, need{from: base.Redo, who: "restore " + r.Name})
+			list = append(list, need{from: base.Redo, who: "restore " + r.Name, own: base})
 		}
 	}
 	return list
