@@ -165,6 +165,7 @@ func TestPitfall13_CleanlyStopped(t *testing.T) {
 			t.Errorf("%s is made from %s, want %s", r.Name, r.Snapshot, base)
 		}
 	}
+	s.atTheEndOfWAL(t)
 	// Whether the primary committed more until then is not known.
 	s.declare(t, entry{Name: "two", Target: fmt.Sprintf("time: %q", inTwo), Port: s.RestorePort})
 	s.refuses(t, "two", "not connected", "WAL is here up to")
@@ -173,6 +174,21 @@ func TestPitfall13_CleanlyStopped(t *testing.T) {
 	s.converges(t)
 	if got := s.on(t, "two", steps); got != "1 2" {
 		t.Errorf("with a primary that tells that it was quiet, it holds %s", got)
+	}
+}
+
+// atTheEndOfWAL: a server compares where records begin, so the LSN at which WAL
+// ends is one that it never comes to. What is before it can be had, and what
+// would begin there is not there. Pitfall 12.
+func (s *site) atTheEndOfWAL(t *testing.T) {
+	t.Helper()
+	end := s.standbyText(t, "SELECT pg_last_wal_replay_lsn()::text")
+	s.declare(t, entry{Name: "end", Target: fmt.Sprintf("lsn: %s, stop: after", end), Port: s.RestorePort})
+	s.refuses(t, "end", "LSN "+end+" is later than all WAL")
+	s.declare(t, entry{Name: "end", Target: fmt.Sprintf("lsn: %s, stop: before", end), Port: s.RestorePort})
+	s.converges(t)
+	if got := s.on(t, "end", steps); got != "1 2" {
+		t.Errorf("before the end of WAL it holds %s", got)
 	}
 }
 
