@@ -107,8 +107,8 @@ func (in *view) heldHoles(needs []need) []supply {
 }
 
 // ownStretches are the parts of the needs of snapshots for which their own pg_wal
-// may not do, in order: what it does not go back to, and, unless only a single
-// moment is needed, all from where they are consistent on.
+// may not do, in order: what it does not go back to, and what comes from where
+// they are consistent on, since its last segment is not whole.
 func ownStretches(needs []need, path wal.Path) []need {
 	var list []need
 	for _, n := range needs {
@@ -119,9 +119,7 @@ func ownStretches(needs []need, path wal.Path) []need {
 		if from := s.ownFrom(); from > s.Redo {
 			list = append(list, need{from: s.Redo, to: from})
 		}
-		if n.to == 0 {
-			list = append(list, need{from: s.Consistent})
-		}
+		list = append(list, need{from: s.Consistent, to: n.to})
 	}
 	slices.SortFunc(list, func(a, b need) int { return cmp.Compare(a.from, b.from) })
 	return list
