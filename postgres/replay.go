@@ -89,8 +89,8 @@ func (c *Cluster) WaitTarget(ctx context.Context, o WaitOptions) (reached wal.LS
 	tick := time.NewTicker(o.Poll)
 	defer tick.Stop()
 	for {
-		if done, err := w.look(ctx); done && err == nil {
-			return w.replayed, w.lastCommit, nil
+		if done, err := w.look(ctx); done {
+			return w.replayed, w.lastCommit, err
 		}
 		p, err := c.Process()
 		if err == nil && !p.Running {
@@ -114,8 +114,8 @@ type targetWait struct {
 	lastCommit *time.Time
 }
 
-// look asks once. An error is no verdict: the server may not accept sessions
-// yet, and whether it lives is for its process to say.
+// look asks once. An error is no verdict unless done: the server may not accept
+// sessions yet, and whether it lives is for its process to say.
 func (w *targetWait) look(ctx context.Context) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -134,7 +134,10 @@ func (w *targetWait) look(ctx context.Context) (done bool, err error) {
 	if w.promote {
 		return !status.InRecovery, nil
 	}
-	return status.InRecovery && status.ReplayPaused, nil
+	if !status.InRecovery {
+		return true, fmt.Errorf("the server of %s did not pause at its recovery target, and promoted itself", w.cluster.DataDir)
+	}
+	return status.ReplayPaused, nil
 }
 
 func (w *targetWait) close() {

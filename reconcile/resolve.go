@@ -32,7 +32,7 @@ func refuse(mend, format string, args ...any) error {
 // and its checksum verified. What is not to be had is a Resolution with the
 // reason; an error means that it could not be found out.
 func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
-	resolution, err := h.locate(ctx, in, r.Target)
+	resolution, err := h.locate(ctx, in, r)
 	if err == nil {
 		err = in.primarysOwn(resolution)
 	}
@@ -80,7 +80,7 @@ func (in *view) primarysOwn(r Resolution) error {
 		"the standby was promoted, and what it wrote since, on timeline %d, is not the primary's", r.Stop.Timeline)
 }
 
-func (h *Host) locate(ctx context.Context, in *view, t spec.Target) (Resolution, error) {
+func (h *Host) locate(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
 	all := usable(in)
 	if len(all) == 0 {
 		return Resolution{}, refuse("take a snapshot: zreconcile snapshot", "no snapshot of this site can be a base yet")
@@ -89,7 +89,10 @@ func (h *Host) locate(ctx context.Context, in *view, t spec.Target) (Resolution,
 	if err != nil {
 		return Resolution{}, err
 	}
-	found, err := h.locateOn(ctx, in, reach, all, t)
+	found, err := h.locateOn(ctx, in, reach, all, r.Target)
+	if err == nil && r.Action == "pause" && found.Base.onPath(reach.path) {
+		found, err = reach.opened(ctx, all, found)
+	}
 	if err != nil {
 		return Resolution{}, err
 	}

@@ -24,11 +24,12 @@ const (
 	ParameterChange
 	EndOfRecovery
 	Switch
+	RunningXacts
 )
 
 func (k RecordKind) String() string {
 	return [...]string{"other", "commit", "abort", "commit prepared", "abort prepared", "restore point",
-		"online checkpoint", "shutdown checkpoint", "parameter change", "end of recovery", "switch"}[k]
+		"online checkpoint", "shutdown checkpoint", "parameter change", "end of recovery", "switch", "running transactions"}[k]
 }
 
 // Record is one WAL record, its checksum verified.
@@ -45,6 +46,16 @@ type Record struct {
 	Name        string // of a restore point
 	TwoPhaseXID uint32 // of the prepared transaction that is committed or aborted here
 	RedoLSN     LSN    // of a checkpoint
+	Running     *Running
+}
+
+// Running is what a record of running transactions tells a hot standby
+// (xl_running_xacts of storage/standbydefs.h).
+type Running struct {
+	Count    uint32 // of top-level transactions
+	Overflow bool   // one of them has more subtransactions than are listed
+	Next     uint32 // the next transaction's ID
+	Oldest   uint32 // the ID of the oldest one that runs
 }
 
 // IsXact reports whether the record ends a transaction: what recovery_target_time
@@ -62,9 +73,11 @@ const (
 	blockIDOrigin      = 253
 	blockIDTopLevelXID = 252
 
-	rmgrXLOG = 0
-	rmgrXact = 1
+	rmgrXLOG    = 0
+	rmgrXact    = 1
+	rmgrStandby = 8
 
+	infoRunningXacts        = 0x10 // XLOG_RUNNING_XACTS of storage/standbydefs.h
 	infoOverwriteContrecord = 0xD0 // XLOG_OVERWRITE_CONTRECORD of pg_control.h
 )
 
@@ -102,6 +115,10 @@ func decode(b []byte, version int) (Record, error) {
 		rec.Kind = xlogKinds[rec.Info&0xF0]
 	case rmgrXact:
 		rec.Kind = xactKinds[rec.Info&0x70]
+	case rmgrStandby:
+		if rec.Info&0xF0 == infoRunningXacts {
+			rec.Kind = RunningXacts
+		}
 	}
 	switch rec.Kind {
 	case Other, Switch, ParameterChange, EndOfRecovery:
@@ -122,6 +139,8 @@ func (r *Record) decodeData(data []byte, version int) error {
 	case CheckpointOnline, CheckpointShutdown:
 		r.RedoLSN = LSN(binary.LittleEndian.Uint64(data))
 		return nil
+	case RunningXacts:
+		return r.decodeRunning(data)
 	case RestorePoint:
 		name, _, _ := bytes.Cut(data[8:], []byte{0})
 		r.Name = string(name)
@@ -130,6 +149,15 @@ func (r *Record) decodeData(data []byte, version int) error {
 	if r.Kind == CommitPrepared || r.Kind == AbortPrepared {
 		return r.decodeTwoPhase(data[8:], version)
 	}
+	return nil
+}
+
+func (r *Record) decodeRunning(b []byte) error {
+	if len(b) < 24 {
+		return errors.New("it is too short for its kind")
+	}
+	r.Running = &Running{Count: binary.LittleEndian.Uint32(b), Overflow: b[8] != 0,
+		Next: binary.LittleEndian.Uint32(b[12:]), Oldest: binary.LittleEndian.Uint32(b[16:])}
 	return nil
 }
 
