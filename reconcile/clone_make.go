@@ -153,7 +153,10 @@ func (h *Host) prepareClone(ctx context.Context, in *view, r spec.Restore, mount
 	if stop.waits() {
 		wanted.files[signalFile] = []byte{}
 	}
-	return s, stop, s.cluster.MakeHarmless(ctx, postgres.CloneOptions{Mountpoint: mountpoint, Files: wanted.files, Links: cloneLinks(places, mountpoint)})
+	if err := s.cluster.MakeHarmless(ctx, postgres.CloneOptions{Mountpoint: mountpoint, Files: wanted.files, Links: cloneLinks(places, mountpoint)}); err != nil {
+		return s, stop, err
+	}
+	return s, stop, s.addSwitches(ctx, in, resolved, stop.end)
 }
 
 // cloneLinks maps the live storage to that of the clone.
