@@ -121,16 +121,14 @@ func (s Snapshot) servesFrom() time.Time {
 }
 
 // isPoint is true of a snapshot that continuousFor keeps as a single point: what
-// comes after it is had from the base, which is later in the WAL or, where they
-// lie on different timelines, was taken later.
+// comes after it is had from the base, which is later in the WAL. It was taken
+// earlier as well: one of a clock that was set wrong is not pruned early
+// (pitfall 50).
 func (in *view) isPoint(s, base Snapshot) bool {
-	if !s.complete() {
+	if !s.complete() || s.TakenAt.After(base.TakenAt) {
 		return false
 	}
-	if s.onPath(in.state.Archive.Path) {
-		return s.Consistent < base.Consistent
-	}
-	return s.TakenAt.Before(base.TakenAt)
+	return s.Consistent < base.Consistent || !s.onPath(in.state.Archive.Path) && s.TakenAt.Before(base.TakenAt)
 }
 
 // elsewhere are this site's snapshots of a cluster that lay on other datasets
