@@ -324,7 +324,8 @@ func TestPrimaryOnALaterTimeline(t *testing.T) {
 
 // TestFailoverInPlace: the next primary is found where the file says already,
 // behind the old one's address or by the next host of a list. There is nothing
-// to apply, and the standby follows by itself.
+// to apply, and the standby follows by itself. It has not heard of a checkpoint
+// of the new timeline yet when a snapshot is taken that already belongs to it.
 func TestFailoverInPlace(t *testing.T) {
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.Host = "[127.0.0.2, 127.0.0.1]" // nobody listens on the first
@@ -339,16 +340,33 @@ func TestFailoverInPlace(t *testing.T) {
 	s.caughtUp(t)
 	must(t, old.Kill())
 	must(t, next.TakePortOf(old))
-	must(t, next.Promote())
 	s.Primary = next
+	var checkpointer int
+	must(t, next.QueryRow("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'", &checkpointer))
+	must(t, syscall.Kill(checkpointer, syscall.SIGSTOP))
+	must(t, next.Promote())
 	s.commit(t, 3)
 	s.caughtUp(t)
 	s.isConverged(t)
+	s.run(t, "snapshot").exits(t, exitDone)
+	base := slices.Max(s.snapshotNames(t))
+	must(t, syscall.Kill(checkpointer, syscall.SIGCONT))
+	if got := s.standbyText(t, "SELECT timeline_id::text FROM pg_control_checkpoint()"); got != "1" {
+		t.Fatalf("the standby has a checkpoint of timeline %s: the test tries nothing", got)
+	}
 	var m moments
 	m.add(t, "before", at(before), "1")
-	m.add(t, "after", at(s.onPrimary(t, clockNow)), "1 2 3")
 	s.commit(t, 4)
+	m.add(t, "after", at(s.onPrimary(t, clockNow)), "1 2 3 4")
+	s.commit(t, 5)
 	s.caughtUp(t)
-	m.add(t, "latest", "latest: true", "1 2 3 4")
+	m.add(t, "latest", "latest: true", "1 2 3 4 5")
+	s.declare(t, m.entries...)
+	s.converges(t)
+	for _, r := range s.status(t).Restores {
+		if r.Name != "before" && r.Snapshot != base {
+			t.Errorf("%s begins with %s, and not with %s, the newest", r.Name, r.Snapshot, base)
+		}
+	}
 	s.restored(t, m)
 }
