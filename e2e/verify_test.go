@@ -289,6 +289,9 @@ func TestInterruptedDrillStampsNothing(t *testing.T) {
 	drill := slowDrill(t, s, "verify")
 	must(t, drill.cmd.Process.Signal(syscall.SIGTERM))
 	drill.ends(t, exitFailed)
+	if said := drill.output.String(); !strings.Contains(said, "interrupted") || strings.Contains(said, "found in a restore drill") {
+		t.Errorf("it says %s", said)
+	}
 	s.leavesNothing(t)
 	if st := s.status(t); st.Snapshots[0].Verified != nil || st.LastDrill != nil {
 		t.Errorf("stamped: %+v, %+v", st.Snapshots[0].Verified, st.LastDrill)
@@ -303,6 +306,20 @@ func TestInterruptedDrillStampsNothing(t *testing.T) {
 	}
 	s.leavesNothing(t)
 	s.isConverged(t)
+}
+
+// The bootstrap role has another name, a tablespace lies beside the data
+// directory, and the segments are small.
+func TestDrillOfAnOddCluster(t *testing.T) {
+	s := newSite(t, sharedPrimary(t, primary.Odd))
+	s.Verify = drillWith("SELECT count(*) FROM in_tablespace", "1000")
+	s.write(t)
+	s.converges(t)
+	if v := s.status(t).Snapshots[0].Verified; v == nil || !v.OK {
+		t.Errorf("verified: %+v", v)
+	}
+	s.leavesNothing(t)
+	s.standbyStreams(t)
 }
 
 // What forbids a drill is no verdict about the snapshot.

@@ -103,7 +103,7 @@ func (k *checkup) eachRelation(ctx context.Context, kind, list string, ask func(
 	})
 	found := asFindings(k.finding("the list of each "+kind, words))
 	for _, r := range relations {
-		if err != nil {
+		if err != nil || k.gone {
 			break
 		}
 		var damage []string

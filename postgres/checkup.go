@@ -2,13 +2,11 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A Finding is something that a check of a cluster's data has found.
@@ -36,6 +34,7 @@ type checkup struct {
 	cluster  *Cluster
 	database string
 	conn     *pgx.Conn
+	gone     bool // no session can be had any more
 }
 
 // eachDatabase makes a checkup of each database that lets anybody in.
@@ -104,6 +103,7 @@ func (k *checkup) texts(ctx context.Context, sql string, args ...any) (list []st
 func (k *checkup) asked(ctx context.Context, do func(*pgx.Conn) error) (words string, err error) {
 	if k.conn == nil {
 		if err := k.connect(ctx); err != nil {
+			k.gone = true
 			return sayings(ctx, err)
 		}
 	}
@@ -155,7 +155,7 @@ func (k *checkup) connect(ctx context.Context) error {
 			}
 			closing(conn)
 		}
-		if !startsAnew(err) {
+		if !k.startsAnew(err) {
 			return err
 		}
 		select {
@@ -166,9 +166,13 @@ func (k *checkup) connect(ctx context.Context) error {
 	}
 }
 
-// startsAnew is true of a server that recovers from a crash of its own.
-func startsAnew(err error) bool {
-	const cannotConnectNow = "57P03"
-	var e *pgconn.PgError
-	return errors.As(err, &e) && e.Code == cannotConnectNow
+// startsAnew is true of a server that recovers from a crash of one of its
+// processes: it says so, or cuts connections off.
+func (k *checkup) startsAnew(err error) bool {
+	if e := serverError(err); e != nil {
+		const cannotConnectNow = "57P03"
+		return e.Code == cannotConnectNow
+	}
+	p, err := k.cluster.Process()
+	return err == nil && p.Running
 }

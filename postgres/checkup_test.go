@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -147,6 +149,62 @@ func TestAmcheckNamesADatabaseThatCanNotBeOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	one(t, amchecked(t, c), "database odd name: ", "not a valid data directory")
+}
+
+func TestAmcheckNamesThePackageThatThisHostLacks(t *testing.T) {
+	c := checkedServer(t)
+	stopped(t, c)
+	testAppend(t, filepath.Join(c.DataDir, "postgresql.conf"), "allow_system_table_mods = on\n")
+	start(t, c)
+	mustExec(t, c, `create or replace view pg_catalog.pg_available_extensions as
+ select e.name, e.default_version, null::text collate "C" as installed_version, e.comment from pg_available_extensions() e where e.name <> 'amcheck'`)
+	found := amchecked(t, c)
+	if !slices.ContainsFunc(found, func(s string) bool {
+		return strings.HasPrefix(s, "database postgres: extension amcheck: this host lacks it; install ") && strings.Contains(s, "Debian: postgresql-")
+	}) {
+		t.Errorf("found %q", found)
+	}
+}
+
+// Damage can make a process of the server crash, which ends all its sessions:
+// what comes after it is still looked at.
+func TestCheckupGoesOnAfterACrash(t *testing.T) {
+	c := checkedServer(t)
+	k := &checkup{cluster: c, database: "postgres"}
+	defer k.close()
+	list, words, err := k.texts(testContext(t), "select pg_backend_pid()::text")
+	if err != nil || words != "" {
+		t.Fatal(words, err)
+	}
+	pid, err := strconv.Atoi(list[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if words, err := k.exec(testContext(t), "select 1"); err != nil || words == "" {
+		t.Errorf("the session that crashed: %q, %v", words, err)
+	}
+	if list, words, err := k.texts(testContext(t), "select 'there'"); err != nil || words != "" || len(list) != 1 {
+		t.Errorf("the session after it: %q, %q, %v", list, words, err)
+	}
+}
+
+// A server that is gone is found once, not with each of its indexes.
+func TestAmcheckOfAServerThatIsGone(t *testing.T) {
+	c := checkedServer(t)
+	k := &checkup{cluster: c, database: "postgres"}
+	defer k.close()
+	found, err := k.eachRelation(testContext(t), "index", btreeIndexes, func(string) ([]string, string, error) {
+		if k.conn != nil {
+			stopped(t, c)
+			k.close()
+		}
+		words, err := k.exec(testContext(t), "select 1")
+		return nil, words, err
+	})
+	one(t, findings(t, found, err), "database postgres: index ", "connecting to ")
 }
 
 func TestAmcheckEndsWithItsContext(t *testing.T) {
