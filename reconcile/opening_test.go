@@ -10,7 +10,7 @@ import (
 // ProcArrayApplyRecoveryInfo of procarray.c does. Pitfall 32.
 func TestOpening(t *testing.T) {
 	running := func(count uint32, overflow bool, next, oldest uint32) wal.Record {
-		return wal.Record{Kind: wal.RunningXacts, Running: &wal.Running{Count: count, Overflow: overflow, Next: next, Oldest: oldest}}
+		return wal.Record{Kind: wal.RunningXacts, Running: wal.Running{Count: count, Overflow: overflow, Next: next, Oldest: oldest}}
 	}
 	for _, c := range []struct {
 		name    string

@@ -46,7 +46,7 @@ type Record struct {
 	Name        string // of a restore point
 	TwoPhaseXID uint32 // of the prepared transaction that is committed or aborted here
 	RedoLSN     LSN    // of a checkpoint
-	Running     *Running
+	Running     Running
 }
 
 // Running is what a record of running transactions tells a hot standby
@@ -156,7 +156,7 @@ func (r *Record) decodeRunning(b []byte) error {
 	if len(b) < 24 {
 		return errors.New("it is too short for its kind")
 	}
-	r.Running = &Running{Count: binary.LittleEndian.Uint32(b), Overflow: b[8] != 0,
+	r.Running = Running{Count: binary.LittleEndian.Uint32(b), Overflow: b[8] != 0,
 		Next: binary.LittleEndian.Uint32(b[12:]), Oldest: binary.LittleEndian.Uint32(b[16:])}
 	return nil
 }
