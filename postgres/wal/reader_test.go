@@ -2,17 +2,21 @@ package wal
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var dumpLine = regexp.MustCompile(`^rmgr: (\S+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s*(\d+), lsn: (\S+), prev (\S+), desc: (.*)$`)
@@ -23,6 +27,8 @@ func describe(r Record) string {
 	switch r.Kind {
 	case Other:
 		return s
+	case RunningXacts:
+		return s + fmt.Sprintf(" %s, next %d, oldest %d, of %d", r.Kind, r.Running.Next, r.Running.Oldest, r.Running.Count)
 	case Commit, Abort:
 		return s + fmt.Sprintf(" %s %s", r.Kind, r.Time.Format("2006-01-02 15:04:05.000000"))
 	case CommitPrepared, AbortPrepared:
@@ -40,6 +46,7 @@ var rmgrNames = strings.Fields("XLOG Transaction Storage CLOG Database Tablespac
 var (
 	dumpTime       = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}`)
 	dumpCheckpoint = regexp.MustCompile(`redo (\S+);.*(online|shutdown)$`)
+	dumpRunning    = regexp.MustCompile(`nextXid (\d+) latestCompletedXid \d+ oldestRunningXid (\d+)(?:; (\d+) xacts:)?`)
 	dumpPrepared   = regexp.MustCompile(`PREPARED (\d+):`)
 )
 
@@ -64,6 +71,9 @@ func dumped(t *testing.T, line string) string {
 		return s + " commit prepared " + dumpPrepared.FindStringSubmatch(desc)[1] + " " + when
 	case m[1] == "Transaction" && strings.HasPrefix(desc, "ABORT_PREPARED "):
 		return s + " abort prepared " + dumpPrepared.FindStringSubmatch(desc)[1] + " " + when
+	case m[1] == "Standby" && strings.HasPrefix(desc, "RUNNING_XACTS"):
+		x := dumpRunning.FindStringSubmatch(desc)
+		return s + fmt.Sprintf(" running transactions, next %s, oldest %s, of %s", x[1], x[2], cmp.Or(x[3], "0"))
 	case m[1] != "XLOG":
 		return s
 	case strings.HasPrefix(desc, "RESTORE_POINT "):
@@ -296,6 +306,41 @@ func TestPitfall16_ReaderFallsBackToTheGoodCopy(t *testing.T) {
 			}
 			if len(r.Damaged()) == 0 {
 				t.Error("the damage is not remembered")
+			}
+		})
+	}
+}
+
+// What is no file in the archive hides no good copy either, and is damage when
+// there is none (pitfall 16).
+func TestPitfall16_ReaderPassesWhatIsNoFile(t *testing.T) {
+	c := sampleWAL(t)
+	good := c.load(t, c.archive)
+	all, _ := readAll(c.reader(t, good))
+	seg := c.full(t, all)
+	for name, put := range map[string]func(path string) error{
+		"FIFO":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for s, b := range good {
+				write(t, dir+"/"+s.Name(c.size), b)
+			}
+			path := dir + "/" + seg.Name(c.size)
+			if err := errors.Join(os.Remove(path), put(path)); err != nil {
+				t.Fatal(err)
+			}
+			var damage *DamagedError
+			if _, err := readAll(c.reader(t, Dir(dir))); !errors.As(err, &damage) || damage.Origin != path {
+				t.Error("alone:", err)
+			}
+			if got, err := readAll(c.reader(t, Sources(Dir(dir), good))); !slices.Equal(got, all) || !errors.Is(err, io.EOF) {
+				t.Errorf("%d records of %d, %v", len(got), len(all), err)
+			}
+			aside, err := SetAside(dir, seg.Name(c.size))
+			if _, gone := os.Lstat(path); err != nil || !errors.Is(gone, os.ErrNotExist) {
+				t.Error("setting it aside:", aside, err)
 			}
 		})
 	}

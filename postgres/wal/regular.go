@@ -1,12 +1,16 @@
 package wal
 
 import (
-	"fmt"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
+
+// errIrregular says that what has the name of a file is none that could hold it.
+var errIrregular = errors.New("it is not a regular file")
 
 // openRegular opens a file for reading, and nothing else that may lie there
 // under its name: to open a FIFO would wait for a writer for ever (fifo(7)).
@@ -17,7 +21,7 @@ func openRegular(path string) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", path)
+		err = &fs.PathError{Op: "open", Path: path, Err: errIrregular}
 	}
 	if err != nil {
 		_ = f.Close()

@@ -29,10 +29,13 @@ type segmentFile struct {
 // *flaw for a copy that is not what it should be.
 func openSegment(ctx context.Context, src Source, seg Segment, size int64, systemID uint64) (*segmentFile, error) {
 	r, origin, err := src.Open(ctx, seg, size)
+	f := &segmentFile{Closer: r, segment: seg, origin: origin}
+	if errors.Is(err, errIrregular) {
+		return nil, f.noSegment(size, true, errIrregular)
+	}
 	if err != nil {
 		return nil, err
 	}
-	f := &segmentFile{Closer: r, segment: seg, origin: origin}
 	if err := f.begin(r, size, systemID); err != nil {
 		_ = r.Close()
 		return nil, err
@@ -45,13 +48,8 @@ func (f *segmentFile) begin(r io.Reader, size int64, systemID uint64) error {
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", f.origin, err)
 	}
-	bad := func(hard bool, err error) error {
-		start := f.segment.Start(size)
-		return &flaw{segment: f.segment, name: f.segment.Name(size), origin: f.origin,
-			at: start, page: start, reach: start + longHeaderSize, hard: hard, detail: err.Error()}
-	}
 	if length != size {
-		return bad(true, fmt.Errorf("it has %d bytes instead of %d", length, size))
+		return f.noSegment(size, true, fmt.Errorf("it has %d bytes instead of %d", length, size))
 	}
 	f.SectionReader = io.NewSectionReader(at, 0, size)
 	var b [longHeaderSize]byte
@@ -61,14 +59,21 @@ func (f *segmentFile) begin(r io.Reader, size int64, systemID uint64) error {
 	h, err := parseHeader(b[:])
 	if err != nil {
 		// Zeros, and a header that was written in part, are an end; other bytes are no WAL.
-		return bad(h.Magic != 0 && h.Magic>>8 != 0xD1, err)
+		return f.noSegment(size, h.Magic != 0 && h.Magic>>8 != 0xD1, err)
 	}
 	f.header = h
 	if err := h.check(f.segment, size, systemID); err != nil {
 		// Only another address is the mark of a recycled segment of pg_wal.
-		return bad(h.PageAddr == f.segment.Start(size) || h.SystemID != systemID && systemID != 0, err)
+		return f.noSegment(size, h.PageAddr == f.segment.Start(size) || h.SystemID != systemID && systemID != 0, err)
 	}
 	return nil
+}
+
+// noSegment is the flaw of a copy that is not even at its beginning what it should be.
+func (f *segmentFile) noSegment(size int64, hard bool, err error) error {
+	start := f.segment.Start(size)
+	return &flaw{segment: f.segment, name: f.segment.Name(size), origin: f.origin,
+		at: start, page: start, reach: start + longHeaderSize, hard: hard, detail: err.Error()}
 }
 
 // randomAccess gives random access to what a Source opened, and its length.

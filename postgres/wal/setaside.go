@@ -20,13 +20,16 @@ func SetAside(dir, name string) (aside string, err error) {
 		return "", fmt.Errorf("%q is not the name of a segment", name)
 	}
 	from := filepath.Join(dir, name)
+	// Only one run at a time sets files of a site aside. A directory, too, may lie
+	// there, which can't have a second name as renameNew may need.
 	for n := 1; ; n++ {
 		aside = fmt.Sprintf("%s%s-%d", from, damagedSuffix, n)
-		err = renameNew(from, aside)
-		if errors.Is(err, fs.ErrExist) {
-			continue
+		if _, err = os.Lstat(aside); err != nil {
+			break
 		}
-		break
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Rename(from, aside)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
