@@ -195,9 +195,23 @@ func TestDrillThatFails(t *testing.T) {
 	s.standbyStreams(t)
 }
 
+// fromAnotherHost makes the primary's cluster look like one of a host with
+// another ICU and a library that is not here, until the test ends.
+func (s *site) fromAnotherHost(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		must(t, s.Primary.Exec("DROP FUNCTION IF EXISTS lost()", "UPDATE pg_collation SET collversion = pg_collation_actual_version(oid) WHERE collname = 'de-x-icu'"))
+	})
+	must(t, s.Primary.Exec("CREATE FUNCTION lost() RETURNS language_handler AS '$libdir/plpgsql', 'plpgsql_call_handler' LANGUAGE C",
+		"UPDATE pg_proc SET probin = '$libdir/nosuchlib' WHERE proname = 'lost'",
+		"UPDATE pg_collation SET collversion = '1.1' WHERE collname = 'de-x-icu'"))
+}
+
 // A page of a table was damaged on the standby's disk before the snapshot.
+// Pitfall 59: what this host lacks is told, and is no failure.
 func TestDrillOfADamagedSnapshot(t *testing.T) {
 	s := newSite(t, sharedPrimary(t, primary.Plain))
+	s.fromAnotherHost(t)
 	s.stepTable(t)
 	must(t, s.Primary.Exec("INSERT INTO steps SELECT generate_series(1, 10000)", "CREATE INDEX steps_n ON steps (n)", "CHECKPOINT"))
 	s.converges(t)
@@ -221,14 +235,17 @@ func TestDrillOfADamagedSnapshot(t *testing.T) {
 	d.finds(t, "amcheck", "database postgres: table public.steps: ", "block 3")
 	d.finds(t, "amcheck", "database postgres: index public.steps_n: ", "block 3")
 	d.finds(t, "checksums", "file "+table+", block 3: ")
-	if d := s.verify(t, exitDone, good); d.Snapshot != good || !*d.OK {
+	d = s.verify(t, exitDone, good)
+	if d.Snapshot != good || !*d.OK {
 		t.Errorf("the snapshot before the damage: %+v", d)
 	}
+	d.finds(t, "libraries", "database postgres: library $libdir/nosuchlib: no file ")
+	d.finds(t, "collations", "database postgres: 1 collation(s), such as de-x-icu, were made with version 1.1")
 	st := s.status(t)
 	if v := st.Snapshots[1].Verified; v == nil || v.OK || !strings.Contains(strings.Join(v.Findings, "\n"), "public.steps") {
 		t.Errorf("the damaged one is stamped %+v", v)
 	}
-	if v := st.Snapshots[0].Verified; v == nil || !v.OK {
+	if v := st.Snapshots[0].Verified; v == nil || !v.OK || len(v.Findings) != 2 {
 		t.Errorf("the sound one is stamped %+v", v)
 	}
 	s.leavesNothing(t)

@@ -305,3 +305,36 @@ func TestAnswer(t *testing.T) {
 		t.Errorf("%q, %v", words, err)
 	}
 }
+
+// badPage is what pg_checksums says of one.
+const badPage = `pg_checksums: error: checksum verification failed in file "/d/base/5/16384.1", block 131072: calculated checksum 3B47 but block contains 1`
+
+func TestBadPages(t *testing.T) {
+	c := &Cluster{DataDir: "/d"}
+	found := c.badPages(badPage + "\npg_checksums: error: could not open\n" + strings.ReplaceAll(badPage, "/d/", "/e/"))
+	want := []string{
+		"file base/5/16384.1, block 131072: calculated checksum 3B47 but block contains 1",
+		"file /e/base/5/16384.1, block 131072: calculated checksum 3B47 but block contains 1",
+	}
+	if list := findings(t, found, nil); !slices.Equal(list, want) {
+		t.Errorf("found %q", list)
+	}
+}
+
+// Each line that says so is a finding, whatever stands in it.
+func FuzzBadPages(f *testing.F) {
+	f.Add(badPage)
+	f.Add("checksum verification failed in file ")
+	f.Add("x checksum verification failed in file \", block \n\n")
+	f.Fuzz(func(t *testing.T, stderr string) {
+		said := 0
+		for line := range strings.Lines(stderr) {
+			if strings.Contains(strings.TrimSpace(line), "checksum verification failed in file ") {
+				said++
+			}
+		}
+		if found := (&Cluster{DataDir: "/d"}).badPages(stderr); len(found) != said {
+			t.Errorf("%d lines, %d findings: %v", said, len(found), found)
+		}
+	})
+}
