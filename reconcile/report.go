@@ -9,12 +9,16 @@ import (
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
 )
 
 // Status observes the host and reports it. What could not be observed is in
 // Failures.
 func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Status, error) {
 	state, err := h.observe(ctx, site, now, false)
+	if isKind(err, zfs.ErrSuspended) { // to look further would hang
+		return suspendedStatus(site, state.ZFS.Pool, now, err), nil
+	}
 	if err != nil {
 		return Status{}, err
 	}
@@ -27,11 +31,66 @@ func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Stat
 	s.Standby.SlotRetainedBytes = h.slotRetained(ctx, in)
 	s.Failures = state.failureTexts()
 	h.addWindows(ctx, in, &s)
+	s.WindowsUnknown = len(s.Windows) == 0 && len(s.Failures) > 0
+	s.Verdict = Judge(site, s, now)
 	return s, nil
 }
 
+// poolSuspended is the health of a pool whose devices are gone, so that nothing
+// of it can be read (zpoolprops(7), "failmode").
+const poolSuspended = "SUSPENDED"
+
+// suspendedStatus is all that can be said of such a pool.
+func suspendedStatus(site *spec.Site, pool *zfs.Pool, now time.Time, err error) Status {
+	s := BlankStatus(site.Name, err.Error())
+	s.Pool = &PoolStatus{Name: site.Pool.Name, Health: poolSuspended}
+	if pool != nil {
+		s.Pool.Size, s.Pool.Free = pool.Size, pool.Free
+	}
+	if site.Standby != nil {
+		s.Standby.State = StandbyUnknown
+	}
+	s.Verdict = Judge(site, s, now)
+	return s
+}
+
+// BlankStatus is that of a host that could not be observed.
+func BlankStatus(site, why string) Status {
+	return Status{
+		Format: Format, Site: site, Verdict: Judgement{Level: LevelUnknown, Headline: "nothing is known", Reasons: []string{why}},
+		Standby:   StandbyStatus{PendingRestart: []string{}},
+		Archive:   ArchiveStatus{Gaps: []ArchiveGap{}},
+		Snapshots: []SnapshotStatus{}, Windows: []Window{}, Restores: []RestoreStatus{},
+		Failures: []string{why}, WindowsUnknown: true,
+	}
+}
+
+// standbyState tells what was looked at from what was not: a reading that failed
+// is never taken for a server that is down (pitfall 51).
+func (in *view) standbyState() StandbyState {
+	c := in.state.Cluster
+	switch {
+	case in.site.Standby == nil:
+		return ""
+	case in.promoted():
+		return StandbyPromoted
+	case c.Process.Running && c.Status == nil:
+		return StandbySilent
+	case c.Status == nil && in.state.failed(kindStandby):
+		return StandbyUnknown
+	case c.Content != DirCluster:
+		return StandbyMissing
+	case !c.Process.Running:
+		return StandbyStopped
+	case !c.Status.Connected():
+		return StandbyDisconnected
+	default:
+		return StandbyStreaming
+	}
+}
+
 func (in *view) standbyStatus() StandbyStatus {
-	s := StandbyStatus{PendingRestart: []string{}}
+	s := StandbyStatus{State: in.standbyState(), PendingRestart: []string{}}
 	c := in.state.Cluster
 	if in.site.Standby != nil {
 		s.Slot = in.site.Standby.Primary.Slot
@@ -39,7 +98,7 @@ func (in *view) standbyStatus() StandbyStatus {
 	if c.Control != nil {
 		s.SystemIdentifier, s.Timeline = strconv.FormatUint(c.Control.SystemID, 10), c.Control.Timeline
 	}
-	s.Running = c.Process.Running
+	s.Running, s.LostWAL = c.Process.Running, c.LostWAL
 	if c.Status == nil {
 		return s
 	}

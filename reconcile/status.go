@@ -10,6 +10,7 @@ import (
 type Status struct {
 	Format    int              `json:"format"`
 	Site      string           `json:"site"`
+	Verdict   Judgement        `json:"verdict"`
 	Pool      *PoolStatus      `json:"pool,omitempty"`
 	Standby   StandbyStatus    `json:"standby"`
 	Archive   ArchiveStatus    `json:"archive"`
@@ -18,9 +19,13 @@ type Status struct {
 	Restores  []RestoreStatus  `json:"restores"`
 	LastDrill *LastDrill       `json:"lastDrill"`
 	Failures  []string         `json:"errors,omitempty"` // what could not be observed
+
+	// WindowsUnknown is true where none were found, and not all that they are
+	// found from could be observed.
+	WindowsUnknown bool `json:"-"`
 }
 
-// PoolStatus is the pool's health and space, in bytes.
+// PoolStatus is the pool's health, in the words of zpool, and its space, in bytes.
 type PoolStatus struct {
 	Name   string `json:"name"`
 	Health string `json:"health"`
@@ -28,9 +33,24 @@ type PoolStatus struct {
 	Free   int64  `json:"free"`
 }
 
+// StandbyState is the standby in a word.
+type StandbyState string
+
+// The states of a standby.
+const (
+	StandbyUnknown      StandbyState = "unknown"      // it could not be looked at
+	StandbyMissing      StandbyState = "missing"      // there is no finished data directory, or its dataset is not mounted
+	StandbyStopped      StandbyState = "stopped"      // its server does not run
+	StandbySilent       StandbyState = "silent"       // its server runs, and answers nobody
+	StandbyPromoted     StandbyState = "promoted"     // it is no standby any more
+	StandbyDisconnected StandbyState = "disconnected" // it runs without its primary
+	StandbyStreaming    StandbyState = "streaming"
+)
+
 // StandbyStatus is the standby at a glance. Lag is 0 only while it is
 // connected and has replayed all that the primary has.
 type StandbyStatus struct {
+	State            StandbyState `json:"state,omitempty"` // "": the file names none
 	Running          bool         `json:"running"`
 	Connected        bool         `json:"connected"`
 	InRecovery       bool         `json:"inRecovery"`
@@ -42,6 +62,7 @@ type StandbyStatus struct {
 	LagBytes         *int64       `json:"lagBytes"`   // null: unknown
 	LagSeconds       *float64     `json:"lagSeconds"` // null: unknown
 	PendingRestart   []string     `json:"pendingRestart"`
+	LostWAL          string       `json:"lostWAL,omitempty"` // the server's words where the primary no longer has what it needs next
 	Connect          string       `json:"connect,omitempty"`
 	Role             string       `json:"role,omitempty"`            // to connect as: the admin role
 	ArchiverFailing  string       `json:"archiverFailing,omitempty"` // the WAL file that archive_command fails on
@@ -108,6 +129,7 @@ type SnapshotStatus struct {
 	Latest   *Moment `json:"latest"`   // as far as WAL goes on from it without a gap
 	// LatestWhy says what ends it there.
 	LatestWhy string        `json:"latestWhy,omitempty"`
+	Lost      bool          `json:"lost,omitempty"` // WAL that it needs is missing there, and nowhere to be had
 	KeptBy    []string      `json:"keptBy"`
 	Label     string        `json:"label,omitempty"`
 	Used      int64         `json:"used"`
@@ -133,7 +155,8 @@ type Window struct {
 	From Time `json:"from"`
 	To   Time `json:"to"`
 	// Why says what ends it.
-	Why string `json:"why,omitempty"`
+	Why  string `json:"why,omitempty"`
+	Lost bool   `json:"lost,omitempty"` // WAL that should go on from there is missing, and nowhere to be had
 }
 
 // RestoreStatus is one restore: of the spec, or left over from it.

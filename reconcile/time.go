@@ -1,6 +1,10 @@
 package reconcile
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
 
 // timeLayout is RFC 3339 in UTC with microseconds, the resolution of
 // PostgreSQL's timestamps.
@@ -25,4 +29,29 @@ func timePtr(t time.Time) *Time {
 		return nil
 	}
 	return &Time{t}
+}
+
+// FormatSpan writes a duration by its two largest units: 3d 4h, 5m 10s.
+func FormatSpan(d time.Duration) string {
+	units := []struct {
+		name string
+		size time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+	if 0 < d && d < time.Second {
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s"
+	}
+	for i, u := range units {
+		n := d / u.size
+		if n == 0 {
+			continue
+		}
+		out := fmt.Sprintf("%d%s", n, u.name)
+		if i+1 < len(units) {
+			if rest := d % u.size / units[i+1].size; rest > 0 {
+				out += fmt.Sprintf(" %d%s", rest, units[i+1].name)
+			}
+		}
+		return out
+	}
+	return "0s"
 }

@@ -29,11 +29,12 @@ func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
 	spans := in.spans(r.path, list)
 	for i := len(spans) - 1; i >= 0; i-- {
 		snap, reached := &s.Snapshots[i], spans[i]
-		snap.LatestWhy = reached.why
+		snap.LatestWhy, snap.Lost = reached.why, reached.lost
 		switch {
 		case !reached.base:
 		case reached.joins > i:
-			snap.Latest, snap.LatestWhy = s.Snapshots[reached.joins].Latest, s.Snapshots[reached.joins].LatestWhy
+			joined := s.Snapshots[reached.joins]
+			snap.Latest, snap.LatestWhy, snap.Lost = joined.Latest, joined.LatestWhy, joined.Lost
 		default:
 			snap.Latest = r.latestFrom(ctx, coverageOf(in, r.path), list[i], in.state.Cluster.Status)
 		}
@@ -47,6 +48,7 @@ type span struct {
 	end   wal.LSN // there is WAL up to here, or, where it joins a later snapshot, up to that one
 	joins int     // index of the later one, from which it goes on as that does; 0 is none
 	why   string  // what ends it, or why it is no base
+	lost  bool    // missing WAL ends it, or keeps it from being one
 }
 
 // spans follows the WAL along a path from each of the snapshots, oldest first.
@@ -56,8 +58,8 @@ func (in *view) spans(path wal.Path, list []Snapshot) []span {
 	next := 0
 	for i := len(list) - 1; i >= 0; i-- {
 		s := list[i]
-		if why := in.noBase(c, s); why != "" {
-			spans[i].why = why
+		if why, lost := in.noBase(c, s); why != "" {
+			spans[i].why, spans[i].lost = why, lost
 			continue
 		}
 		bound := wal.LSN(0)
@@ -70,6 +72,7 @@ func (in *view) spans(path wal.Path, list []Snapshot) []span {
 			spans[i].joins = next
 		} else if missing := c.missing(end); neededSegment(missing, needs, c.size) {
 			spans[i].why = in.endReason(c, end)
+			spans[i].lost = spans[i].why != endsAsReceived
 		} else {
 			spans[i].why = fmt.Sprintf("a single point: archive.continuousFor keeps no WAL from %s on", missing.Name(c.size))
 		}
@@ -78,20 +81,22 @@ func (in *view) spans(path wal.Path, list []Snapshot) []span {
 	return spans
 }
 
-// noBase says why WAL does not lead on from a snapshot; "" is that it does.
-func (in *view) noBase(c coverage, s Snapshot) string {
+// noBase says why WAL does not lead on from a snapshot; "" is that it does. It
+// is lost where WAL that it begins with is missing.
+func (in *view) noBase(c coverage, s Snapshot) (why string, lost bool) {
 	switch {
 	case !s.complete():
-		return "where it is consistent is not known yet; the next apply finds out"
+		return "where it is consistent is not known yet; the next apply finds out", false
 	case s.SystemID != in.systemID():
-		return "it is of another database cluster, with the system identifier " + s.SystemID
+		return "it is of another database cluster, with the system identifier " + s.SystemID, false
 	case !s.onPath(c.path):
-		return fmt.Sprintf("on timeline %d, which the primary has left before: it serves as a snapshot alone", s.Timeline)
+		return fmt.Sprintf("on timeline %d, which the primary has left before: it serves as a snapshot alone", s.Timeline), false
 	}
 	if at, lacks := c.lacks(s); lacks {
-		return "it is no base: of the WAL that it begins with, " + in.endReason(c, at)
+		end := in.endReason(c, at)
+		return "it is no base: of the WAL that it begins with, " + end, end != endsAsReceived
 	}
-	return ""
+	return "", false
 }
 
 // checkHeaders drops the files whose first page says that they are something
@@ -143,6 +148,9 @@ func (r reach) latestFrom(ctx context.Context, c coverage, snap Snapshot, status
 	return latest
 }
 
+// endsAsReceived is why WAL ends where nothing is missing.
+const endsAsReceived = "all WAL that was received"
+
 // endReason says why WAL goes no further than an LSN.
 func (in *view) endReason(c coverage, end wal.LSN) string {
 	missing := c.missing(end)
@@ -162,7 +170,7 @@ func (in *view) endReason(c coverage, end wal.LSN) string {
 			return fmt.Sprintf("the WAL segment %s is missing", name)
 		}
 	}
-	return "all WAL that was received"
+	return endsAsReceived
 }
 
 // windows joins what each snapshot serves where it meets or overlaps.
@@ -175,11 +183,11 @@ func windows(snapshots []SnapshotStatus) []Window {
 		from, to := *s.Earliest.Time, *s.Latest.Time
 		if n := len(out); n > 0 && !from.After(out[n-1].To.Time) {
 			if to.After(out[n-1].To.Time) {
-				out[n-1].To, out[n-1].Why = to, s.LatestWhy
+				out[n-1].To, out[n-1].Why, out[n-1].Lost = to, s.LatestWhy, s.Lost
 			}
 			continue
 		}
-		out = append(out, Window{From: from, To: to, Why: s.LatestWhy})
+		out = append(out, Window{From: from, To: to, Why: s.LatestWhy, Lost: s.Lost})
 	}
 	return out
 }

@@ -60,13 +60,5 @@ func siteLogin(site *spec.Site) login {
 
 // blankStatus is the JSON of a host that could not be observed.
 func blankStatus(site string) func(message string) any {
-	return func(message string) any {
-		return reconcile.Status{
-			Format: reconcile.Format, Site: site,
-			Standby:   reconcile.StandbyStatus{PendingRestart: []string{}},
-			Archive:   reconcile.ArchiveStatus{Gaps: []reconcile.ArchiveGap{}},
-			Snapshots: []reconcile.SnapshotStatus{}, Windows: []reconcile.Window{}, Restores: []reconcile.RestoreStatus{},
-			Failures: []string{message},
-		}
-	}
+	return func(message string) any { return reconcile.BlankStatus(site, message) }
 }
