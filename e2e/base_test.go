@@ -36,6 +36,7 @@ func TestPitfall9_NoCommitBehindRedo(t *testing.T) {
 	s.refuses(t, "two", "before what any snapshot serves", utc(t, inThree).Format("15:04:05.000000"))
 	s.declare(t, entry{Name: "redo", Target: fmt.Sprintf("lsn: %s, stop: before", redo), Port: s.RestorePort})
 	s.refuses(t, "redo", redo, "before what any snapshot serves", "the earliest LSN is")
+	s.stampedTooLow(t, redo)
 
 	// Pitfall 10: the target is before the snapshot was taken, and in what it serves.
 	s.commit(t, 4)
@@ -49,6 +50,17 @@ func TestPitfall9_NoCommitBehindRedo(t *testing.T) {
 	s.declare(t)
 	s.converges(t)
 	s.restartedStandby(t)
+}
+
+// stampedTooLow: whatever a snapshot was stamped with, its own pg_control says
+// what it serves, before a server is started. Pitfall 8.
+func (s *site) stampedTooLow(t *testing.T, redo string) {
+	t.Helper()
+	snapshot := s.status(t).Snapshots[0]
+	full := s.Name + "/data@" + snapshot.Name
+	command(t, "zfs", "set", "zreconcile:consistent="+redo, full)
+	s.apply(t).exits(t, exitFailed).says(t, "is consistent only from "+snapshot.Earliest.LSN)
+	command(t, "zfs", "set", "zreconcile:consistent="+snapshot.Earliest.LSN, full)
 }
 
 // restartedStandby takes a snapshot of a standby that has replayed no commit
