@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +16,12 @@ type outcome struct {
 	failure   string // of a change that was done and did not succeed
 	shown     shownRestore
 	report    result // of the apply
+	windows   []window
+	seen      time.Time // when status was asked
 }
+
+// window is a stretch of time that status advertises.
+type window struct{ From, To time.Time }
 
 // outcomes are by the name of the restore.
 func (tr *trial) outcomes(r result) map[string]outcome {
@@ -25,8 +31,9 @@ func (tr *trial) outcomes(r result) map[string]outcome {
 	}
 	r.decode(tr, &p)
 	all := map[string]outcome{}
-	for _, shown := range tr.status().Restores {
-		all[shown.Name] = outcome{shown: shown, report: r, failure: "no change of the plan names it"}
+	st := tr.status()
+	for _, shown := range st.Restores {
+		all[shown.Name] = outcome{shown: shown, report: r, windows: st.Windows, seen: time.Now(), failure: "no change of the plan names it"}
 	}
 	for _, c := range p.Changes {
 		o, there := all[c.Name]
@@ -44,9 +51,9 @@ func (tr *trial) outcomes(r result) map[string]outcome {
 }
 
 // check judges one restore and counts it.
-func (tr *trial) check(a aim, o outcome, received lsn, now time.Time) {
+func (tr *trial) check(a aim, o outcome, received lsn, now time.Time, c circumstance) {
 	tr.Helper()
-	complaint := tr.complaint(a, o, received, now)
+	complaint := tr.complaint(a, o, received, now, c)
 	if complaint == "" {
 		return
 	}
@@ -56,17 +63,20 @@ func (tr *trial) check(a aim, o outcome, received lsn, now time.Time) {
 }
 
 // complaint says what is wrong with a restore; "" is nothing.
-func (tr *trial) complaint(a aim, o outcome, received lsn, now time.Time) string {
+func (tr *trial) complaint(a aim, o outcome, received lsn, now time.Time, c circumstance) string {
 	if o.failure != "" && !o.blocked {
 		return "failed: " + o.failure
 	}
-	v := tr.expected(a, o, received, now)
+	v := tr.expected(a, o, received, now, c)
 	switch {
 	case o.blocked && !v.refuse:
 		return fmt.Sprintf("is refused, and can be had: %s, up to the record at %s", digest(tr.history.rows(v.in)), tr.history.startOf(v.in))
 	case o.blocked && (o.why == "" || o.mend == ""):
 		return "is refused without a reason or without what would mend it"
 	case o.blocked:
+		if broken := tr.falsePromise(o, c); broken != "" {
+			return broken
+		}
 		tr.tally.refused[v.why]++
 		return ""
 	case !v.serve:
@@ -79,13 +89,47 @@ func (tr *trial) complaint(a aim, o outcome, received lsn, now time.Time) string
 	return ""
 }
 
+var (
+	promisedTime = regexp.MustCompile(`(\S+Z) (?:before|after) it`)
+	promisedLSN  = regexp.MustCompile(`\{lsn: (\S+), stop: (before|after)\}`)
+)
+
+// falsePromise finds, among the moments that a refusal names and the windows
+// that status shows, one that can't be had.
+func (tr *trial) falsePromise(o outcome, c circumstance) string {
+	var promised []aim
+	for _, m := range promisedTime.FindAllStringSubmatch(o.mend, -1) {
+		at, err := time.Parse(time.RFC3339Nano, m[1])
+		if err != nil {
+			return "names the moment " + m[1] + ": " + err.Error()
+		}
+		promised = append(promised, timeAim(at.UnixMicro(), "named in a refusal"))
+	}
+	for _, m := range promisedLSN.FindAllStringSubmatch(o.mend, -1) {
+		at, err := parseLSN(m[1])
+		if err != nil {
+			return "names the place " + m[1] + ": " + err.Error()
+		}
+		promised = append(promised, aim{kind: "lsn", at: at, after: m[2] == "after", target: m[0], corner: "named in a refusal"})
+	}
+	for _, w := range o.windows {
+		promised = append(promised, timeAim(w.From.UnixMicro(), "the beginning of a window in status"), timeAim(w.To.UnixMicro(), "the end of a window in status"))
+	}
+	for _, a := range promised {
+		if v := tr.history.judge(a, tr.bases, o.seen, c); !v.serve {
+			return fmt.Sprintf("is refused rightly, but {%s} (%s) can't be had either: %s", a.target, a.corner, v.why)
+		}
+	}
+	return ""
+}
+
 // expected is the verdict on an aim. What a snapshot holds, and what is the
 // latest, is told by where the restore says that it stopped; between which
 // bounds that must be, the oracle knows.
-func (tr *trial) expected(a aim, o outcome, received lsn, now time.Time) verdict {
+func (tr *trial) expected(a aim, o outcome, received lsn, now time.Time, c circumstance) verdict {
 	h := tr.history
 	if a.kind != "snapshot" && a.kind != "latest" {
-		return h.judge(a, tr.bases, now)
+		return h.judge(a, tr.bases, now, c)
 	}
 	reached := o.reached()
 	least, most := received, lsn(1)<<63

@@ -34,6 +34,7 @@ func TestOracleJudges(t *testing.T) {
 		name string
 		aim  aim
 		base base // zero is first
+		way  circumstance
 		want string
 	}{
 		{name: "between two commits", aim: aim{kind: "time", micros: 25}, want: "1"},
@@ -43,13 +44,13 @@ func TestOracleJudges(t *testing.T) {
 		{name: "a quiet moment", aim: aim{kind: "time", micros: 999}, want: "1 2 3 5 7"},
 		{name: "the future", aim: aim{kind: "time", micros: 1001}, want: "in the future"},
 		{name: "before all", aim: aim{kind: "time", micros: 9}, want: "earlier than every snapshot"},
-		{name: "before what is shown", aim: aim{kind: "time", micros: 25}, base: base{consistent: 200, shown: 350, shownMicros: 30}, want: "1, or at the first snapshot's bound"},
+		{name: "before what is shown", aim: aim{kind: "time", micros: 25}, base: base{consistent: 200, shown: 350, shownMicros: 30}, want: "1, or at a bound"},
 		{name: "a record", aim: aim{kind: "lsn", at: 300}, want: "1"},
 		{name: "behind a record", aim: aim{kind: "lsn", at: 300, after: true}, want: "1 2"},
 		{name: "within a record", aim: aim{kind: "lsn", at: 301, after: true}, want: "1 2 3"},
 		{name: "no record", aim: aim{kind: "lsn", at: 901}, want: "later than all WAL"},
-		{name: "an LSN at the bound", aim: aim{kind: "lsn", at: 200}, want: "1, or at the first snapshot's bound"},
-		{name: "behind the record in which it gets consistent", aim: aim{kind: "lsn", at: 100, after: true}, want: "1, or at the first snapshot's bound"},
+		{name: "an LSN at the bound", aim: aim{kind: "lsn", at: 200}, want: "1, or at a bound"},
+		{name: "behind the record in which it gets consistent", aim: aim{kind: "lsn", at: 100, after: true}, want: "1, or at a bound"},
 		{name: "an LSN before all", aim: aim{kind: "lsn", at: 100}, want: "earlier than every snapshot"},
 		{name: "before a transaction", aim: aim{kind: "xid", xid: 5}, want: "1 2 3"},
 		{name: "after a transaction", aim: aim{kind: "xid", xid: 5, after: true}, want: "1 2 3 5 7"},
@@ -59,13 +60,22 @@ func TestOracleJudges(t *testing.T) {
 		{name: "a restore point", aim: aim{kind: "restorePoint", name: "once"}, want: "1 2 3"},
 		{name: "one that there is twice", aim: aim{kind: "restorePoint", name: "twice"}, want: "several restore points of that name"},
 		{name: "of two, the one in reach", aim: aim{kind: "restorePoint", name: "twice"}, base: base{consistent: 601, shown: 601}, want: "1 2 3"},
+		{name: "before the primary went down", aim: aim{kind: "time", micros: 45}, way: circumstance{dark: 9}, want: "1 2 3"},
+		{name: "after the primary went down", aim: aim{kind: "time", micros: 60}, way: circumstance{dark: 9}, want: "later than what the primary told before it went down"},
+		{name: "in front of a hole", aim: aim{kind: "lsn", at: 400}, way: circumstance{from: 500, to: 600}, want: "1 2"},
+		{name: "reaching into a hole", aim: aim{kind: "lsn", at: 400}, way: circumstance{from: 450, to: 550}, want: "1 2, or at a bound"},
+		{name: "in a hole", aim: aim{kind: "xid", xid: 4}, way: circumstance{from: 450, to: 650}, want: "behind missing WAL"},
+		{name: "behind a hole", aim: aim{kind: "xid", xid: 5}, way: circumstance{from: 450, to: 550}, want: "behind missing WAL"},
+		{name: "a snapshot behind a hole", aim: aim{kind: "xid", xid: 5}, base: base{redo: 600, consistent: 650, shown: 650}, way: circumstance{from: 450, to: 550}, want: "1 2 3"},
+		{name: "a time whose next commit is in a hole", aim: aim{kind: "time", micros: 35}, way: circumstance{from: 550, to: 650}, want: "behind missing WAL"},
+		{name: "of two restore points, one in a hole", aim: aim{kind: "restorePoint", name: "twice"}, way: circumstance{from: 750, to: 850}, want: "1 2 3, or at a bound"},
 		{name: "one that was never made", aim: aim{kind: "restorePoint", name: "never"}, want: "no such restore point"},
 	} {
 		if c.base == (base{}) {
 			c.base = first
 		}
 		h := judged()
-		v := h.judge(c.aim, []base{c.base}, now)
+		v := h.judge(c.aim, []base{c.base}, now, c.way)
 		got := v.why
 		if v.serve {
 			if got = idText(h.rows(v.in)); v.refuse {

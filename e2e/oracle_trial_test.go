@@ -64,7 +64,7 @@ func newTrial(t *testing.T, o primary.Options, seed uint64, number int, all *tal
 	rng := rand.New(rand.NewPCG(seed, uint64(number)))
 	tr := &trial{T: t, s: s, rng: rng, seed: seed, segmentMB: o.SegmentMB, history: h, tally: all, timeline: 1}
 	tr.load = startLoad(t, p, o.SegmentMB, rng.Uint64())
-	for range 4 {
+	for range 6 {
 		tr.ports = append(tr.ports, freePort(t))
 	}
 	return tr
@@ -80,12 +80,17 @@ func (tr *trial) run(share time.Duration) {
 	began := time.Now()
 	tr.ends = began.Add(share)
 	for time.Now().Before(tr.ends) && tr.tally.failures < 10 {
-		tr.work(share / 8)
+		tr.work(share / 12)
 		if !tr.failover && time.Since(began) > share*2/5 {
 			tr.failOver()
 		}
 		for range 3 + tr.rng.IntN(3) {
 			tr.judgeSome()
+		}
+		if tr.rng.IntN(2) == 0 {
+			tr.judgeInTheDark()
+		} else {
+			tr.judgeAroundAHole()
 		}
 	}
 	tr.s.declare(tr)
@@ -114,6 +119,7 @@ func (tr *trial) learnBase(name string, before, after lsn) {
 	minimum := tr.controlLSN(out, "Minimum recovery ending location:")
 	b.redo = tr.controlLSN(out, "Latest checkpoint's REDO location:")
 	b.consistent = max(b.redo, minimum)
+	b.segments = segmentsIn(tr, filepath.Join(mountpoint, "pgdata", "pg_wal"))
 	eventually(tr, "zfs destroy "+clone, func() bool {
 		_, err := tryCommand("zfs", "destroy", clone)
 		return err == nil
@@ -137,12 +143,24 @@ func (tr *trial) histories() string {
 	return strings.Join(found, " ")
 }
 
-// judgeSome restores to four targets in one apply and judges each.
+// judgeSome restores to six targets in one apply and judges each.
 func (tr *trial) judgeSome() {
+	tr.Helper()
+	tr.lookOn()
+	tr.judgeAmid(circumstance{}, func() {}, func() {})
+}
+
+// lookOn brings what the oracle knows up to date.
+func (tr *trial) lookOn() {
 	tr.Helper()
 	tr.s.caughtUp(tr)
 	tr.history.read(tr, tr.s.Primary, tr.timeline)
 	tr.learnShown()
+}
+
+// judgeAmid does so in a circumstance that begin brings about and end ends.
+func (tr *trial) judgeAmid(c circumstance, begin, end func()) {
+	tr.Helper()
 	tr.rounds++
 	var aims []aim
 	var entries []entry
@@ -152,16 +170,19 @@ func (tr *trial) judgeSome() {
 		entries = append(entries, entry{Name: fmt.Sprintf("r%d-%d", tr.rounds, i), Target: a.target, Port: port})
 	}
 	tr.s.declare(tr, entries...)
-	files, received, now := tr.histories(), tr.lsnOnStandby("pg_last_wal_receive_lsn"), time.Now()
+	files, received := tr.histories(), tr.lsnOnStandby("pg_last_wal_receive_lsn")
+	begin()
+	now := time.Now()
 	r := tr.s.apply(tr)
 	tr.tally.spent += time.Since(now)
-	tr.history.read(tr, tr.s.Primary, tr.timeline)
 	outcomes := tr.outcomes(r)
+	end()
+	tr.history.read(tr, tr.s.Primary, tr.timeline)
 	blocked := false
 	for i, a := range aims {
 		o := outcomes[entries[i].Name]
 		blocked = blocked || o.blocked
-		tr.check(a, o, received, now)
+		tr.check(a, o, received, now, c)
 	}
 	if want := map[bool]int{false: exitDone, true: exitRefused}[blocked]; r.Code != want {
 		tr.fail("apply exits with %d, want %d: %v", r.Code, want, r)
@@ -172,7 +193,7 @@ func (tr *trial) judgeSome() {
 	if tr.s.postmaster(tr) != tr.postmaster {
 		tr.fail("the live standby was restarted")
 	}
-	if tr.rounds%4 == 0 {
+	if tr.rounds%4 == 0 && c == (circumstance{}) {
 		tr.planAgrees(outcomes)
 	}
 }
@@ -237,6 +258,7 @@ type shownStatus struct {
 		Name, RedoLSN string
 		Earliest      *shownMoment
 	}
+	Windows  []window
 	Restores []shownRestore
 }
 

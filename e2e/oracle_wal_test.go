@@ -27,8 +27,7 @@ func (h *history) waldump(p *primary.Primary, timeline int, from lsn) ([]walReco
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// The segments are named, since of all it would ask any for their size, also one that is empty yet.
-	number, perName := uint64(from/h.segment), uint64(1)<<32/uint64(h.segment)
-	first := fmt.Sprintf("%08X%08X%08X", timeline, number/perName, number%perName)
+	first := segmentName(timeline, from, h.segment)
 	dir := filepath.Join(p.DataDir, "pg_wal")
 	segments, err := filepath.Glob(filepath.Join(dir, first[:8]+strings.Repeat("[0-9A-F]", 16)))
 	if err != nil || len(segments) == 0 {
