@@ -198,7 +198,7 @@ func (e hostError) Unwrap() error { return e.error }
 
 // shortages are a server's words about this host, rather than about its data.
 var shortages = []string{"No space left on device", "Disk quota exceeded", "Cannot allocate memory", "out of memory",
-	"could not create shared memory segment", "could not create semaphores", "Too many open files", "could not create lock file"}
+	"could not create shared memory segment", "could not create semaphores", "Too many open files", "could not create lock file", "could not create any Unix-domain sockets"}
 
 // noVerdict is true of an error that says nothing about a snapshot: the drill
 // was interrupted, zfs failed, or the host lacks something.
