@@ -116,7 +116,7 @@ func (tr *trial) falsePromise(o outcome, c circumstance) string {
 		promised = append(promised, timeAim(w.From.UnixMicro(), "the beginning of a window in status"), timeAim(w.To.UnixMicro(), "the end of a window in status"))
 	}
 	for _, a := range promised {
-		if v := tr.history.judge(a, tr.bases, o.seen, c); !v.serve {
+		if v := tr.history.judge(a, tr.bases, o.seen, c); !v.serve && v.why != notLetIn {
 			return fmt.Sprintf("is refused rightly, but {%s} (%s) can't be had either: %s", a.target, a.corner, v.why)
 		}
 	}
@@ -137,6 +137,9 @@ func (tr *trial) expected(a aim, o outcome, received lsn, now time.Time, c circu
 		for _, b := range tr.bases {
 			if b.name == a.name {
 				least, most = max(b.replayedBefore, b.consistent), max(b.replayedAfter, b.consistent)
+				if o.blocked && b.opens > least {
+					return refused(notLetIn)
+				}
 			}
 		}
 	}

@@ -42,8 +42,9 @@ const (
 	otherRecord recordKind = iota
 	commitRecord
 	abortRecord
-	pointRecord // a restore point
-	breakRecord // a shutdown checkpoint or the end of crash recovery
+	pointRecord    // a restore point
+	shutdownRecord // a shutdown checkpoint
+	runningRecord  // of running transactions
 )
 
 // walRecord is one record of the primary's WAL.
@@ -53,6 +54,11 @@ type walRecord struct {
 	xid    uint32 // of the transaction that a commit or abort ends
 	micros int64  // its time there, Unix microseconds
 	name   string // of a restore point
+
+	// Of a record of running transactions: whether it lacks subtransactions,
+	// whether none runs, the oldest that does, and the next one's ID.
+	overflow, idle bool
+	oldest, next   uint32
 }
 
 func (r walRecord) ends() bool { return r.kind == commitRecord || r.kind == abortRecord }
@@ -108,6 +114,26 @@ func (h *history) startOf(i int) lsn {
 		return lsn(1)<<63 - 1
 	}
 	return h.records[i].start
+}
+
+// opensAt is where the server of a snapshot lets sessions in, of those that
+// recovery from redo on comes to; beyond all while none is known. It must know
+// which transactions run. Reference: PostgreSQL, "Hot Standby, Caveats".
+func (h *history) opensAt(redo lsn) lsn {
+	pending := false
+	var newest uint32
+	for i := h.from(redo); i < len(h.records); i++ {
+		r := h.records[i]
+		switch {
+		case r.kind == shutdownRecord,
+			r.kind == runningRecord && (!r.overflow || pending && r.idle),
+			r.kind == runningRecord && pending && int32(newest-r.oldest) < 0:
+			return h.startOf(i + 1)
+		case r.kind == runningRecord && !pending:
+			pending, newest = true, r.next-1
+		}
+	}
+	return h.startOf(len(h.records))
 }
 
 // lastEnd is the last commit or abort of records[:n], -1 if there is none.

@@ -25,7 +25,17 @@ type base struct {
 	// What it is shown to serve from: read later than it, so a little later.
 	shown       lsn
 	shownMicros int64
+	opens       lsn // where its server lets sessions in
 }
+
+// stops is where a restore from the snapshot stops at the least, to let in the
+// first records and no other: behind the last of them that ends a transaction.
+func (b base) stops(h *history, in int) lsn {
+	return max(b.consistent, h.startOf(h.lastEnd(in)+1))
+}
+
+// notLetIn is why a server that would be exact is of no use.
+const notLetIn = "where a server lets nobody in yet"
 
 // circumstance is what lies in the way while restores are made.
 type circumstance struct {
@@ -111,19 +121,25 @@ func (h *history) judgeRecord(i int, after bool, named lsn, bases []base, c circ
 // is there leads on to the record that is looked for. What a snapshot is shown to
 // serve must be served; a little more may be.
 func (h *history) weigh(in int, bases []base, c circumstance, record int, shown func(base) bool) verdict {
-	early, can, known := true, false, false
+	early, closed, can, known := true, false, false, false
 	for _, b := range bases {
 		if b.consistent > h.startOf(in) {
 			continue
 		}
 		early = false
 		leads, sure := c.leads(h, b, record)
+		if leads && b.opens > h.startOf(in) {
+			closed = true
+			continue
+		}
 		can = can || leads
-		known = known || sure && shown(b)
+		known = known || sure && shown(b) && b.opens <= b.stops(h, in)
 	}
 	switch {
 	case early:
 		return refused("earlier than every snapshot")
+	case !can && closed:
+		return refused(notLetIn)
 	case !can:
 		return refused("behind missing WAL")
 	case !known:

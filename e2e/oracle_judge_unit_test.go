@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -69,6 +70,8 @@ func TestOracleJudges(t *testing.T) {
 		{name: "a snapshot behind a hole", aim: aim{kind: "xid", xid: 5}, base: base{redo: 600, consistent: 650, shown: 650}, way: circumstance{from: 450, to: 550}, want: "1 2 3"},
 		{name: "a time whose next commit is in a hole", aim: aim{kind: "time", micros: 35}, way: circumstance{from: 550, to: 650}, want: "behind missing WAL"},
 		{name: "of two restore points, one in a hole", aim: aim{kind: "restorePoint", name: "twice"}, way: circumstance{from: 750, to: 850}, want: "1 2 3, or at a bound"},
+		{name: "where nobody is let in", aim: aim{kind: "lsn", at: 400}, base: base{consistent: 200, shown: 200, opens: 401}, want: notLetIn},
+		{name: "between the last one in and the place where one is let in", aim: aim{kind: "lsn", at: 600}, base: base{consistent: 200, shown: 200, opens: 501}, want: "1 2 3, or at a bound"},
 		{name: "one that was never made", aim: aim{kind: "restorePoint", name: "never"}, want: "no such restore point"},
 	} {
 		if c.base == (base{}) {
@@ -84,6 +87,28 @@ func TestOracleJudges(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestOracleKnowsWhenAServerOpens holds that to ProcArrayApplyRecoveryInfo of
+// procarray.c: 64 subtransactions of one transaction are all that is told.
+func TestOracleKnowsWhenAServerOpens(t *testing.T) {
+	dump := `rmgr: Standby     len (rec/tot):     54/    54, tx:          0, lsn: 0/00000100, prev 0/000000A0, desc: RUNNING_XACTS nextXid 800 latestCompletedXid 700 oldestRunningXid 701; 1 xacts: 701; subxid ovf
+rmgr: Transaction len (rec/tot):     34/    34, tx:        799, lsn: 0/00000200, prev 0/00000100, desc: COMMIT 2026-11-23 17:40:42.123456 UTC
+rmgr: Standby     len (rec/tot):     54/    54, tx:          0, lsn: 0/00000300, prev 0/00000200, desc: RUNNING_XACTS nextXid 900 latestCompletedXid 799 oldestRunningXid 701; 1 xacts: 701; subxid ovf
+rmgr: Standby     len (rec/tot):     54/    54, tx:          0, lsn: 0/00000400, prev 0/00000300, desc: RUNNING_XACTS nextXid 900 latestCompletedXid 899 oldestRunningXid 800; 1 xacts: 800; subxid ovf
+rmgr: Standby     len (rec/tot):     50/    50, tx:          0, lsn: 0/00000500, prev 0/00000400, desc: RUNNING_XACTS nextXid 901 latestCompletedXid 900 oldestRunningXid 901
+rmgr: XLOG        len (rec/tot):    114/   114, tx:          0, lsn: 0/00000600, prev 0/00000500, desc: CHECKPOINT_SHUTDOWN redo 0/600; tli 1; shutdown
+rmgr: XLOG        len (rec/tot):     30/    30, tx:          0, lsn: 0/00000700, prev 0/00000600, desc: NEXTOID 24576
+`
+	records, err := parseWaldump(strings.NewReader(dump))
+	must(t, err)
+	h := &history{records: records}
+	h.index()
+	for redo, want := range map[lsn]lsn{0x100: 0x500, 0x300: 0x600, 0x500: 0x600, 0x600: 0x700, 0x700: h.startOf(len(records))} {
+		if got := h.opensAt(redo); got != want {
+			t.Errorf("from %s on it opens at %s, want %s", redo, got, want)
 		}
 	}
 }

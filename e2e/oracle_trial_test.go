@@ -225,6 +225,7 @@ func (tr *trial) learnShown() {
 	shown := tr.status().Snapshots
 	for i := range tr.bases {
 		b := &tr.bases[i]
+		b.opens = tr.history.opensAt(b.redo)
 		for _, s := range shown {
 			if s.Name != b.name || s.Earliest == nil || s.Earliest.Time == nil {
 				continue

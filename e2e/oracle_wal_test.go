@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,6 +78,14 @@ func parseWaldump(output io.Reader) ([]walRecord, error) {
 	}
 }
 
+var runningXacts = regexp.MustCompile(`^RUNNING_XACTS nextXid (\d+) latestCompletedXid \d+ oldestRunningXid (\d+)(; \d+ xacts)?`)
+
+// parseXID is for what matched digits.
+func parseXID(digits string) uint32 {
+	n, _ := strconv.ParseUint(digits, 10, 32)
+	return uint32(n)
+}
+
 // parseWaldumpLine reads lines such as
 //
 //	rmgr: Transaction len (rec/tot):     34/    34, tx:        742, lsn: 0/01529C68, prev 0/01529C30, desc: COMMIT 2026-11-23 17:40:42.123456 UTC
@@ -97,8 +106,13 @@ func parseWaldumpLine(line string) (walRecord, error) {
 		switch {
 		case what == "RESTORE_POINT":
 			r.kind, r.name = pointRecord, rest
-		case what == "CHECKPOINT_SHUTDOWN", what == "END_OF_RECOVERY", what == "OVERWRITE_CONTRECORD":
-			r.kind = breakRecord
+		case what == "CHECKPOINT_SHUTDOWN":
+			r.kind = shutdownRecord
+		}
+	case "Standby":
+		if m := runningXacts.FindStringSubmatch(desc); m != nil {
+			r.kind, r.idle, r.overflow = runningRecord, m[3] == "", strings.Contains(desc, "subxid ovf")
+			r.next, r.oldest = parseXID(m[1]), parseXID(m[2])
 		}
 	case "Transaction":
 		xid := field(head, "tx: ")
