@@ -52,25 +52,31 @@ func (h *Host) observeArchive(in *view) {
 }
 
 // observeArchiveSystem reads whose WAL the archive keeps, and in segments of
-// what size, from the header of one.
+// what size, from the header of the newest. One that strayed into the archive of
+// the local cluster makes it nobody else's.
 func (h *Host) observeArchiveSystem(in *view) {
 	entries, err := os.ReadDir(in.site.Archive.Dir)
 	if err != nil {
 		in.state.fail(kindWAL, err)
 		return
 	}
+	var own uint64
+	if c := in.state.Cluster.Control; c != nil {
+		own = c.SystemID
+	}
+	archive := &in.state.Archive
 	for i := len(entries) - 1; i >= 0; i-- {
 		if wal.Classify(entries[i].Name()) != wal.KindSegment {
 			continue
 		}
-		f, err := os.Open(filepath.Join(in.site.Archive.Dir, entries[i].Name()))
-		if err != nil {
-			continue // being removed; another one tells as well
+		header, err := wal.ReadHeaderOf(filepath.Join(in.site.Archive.Dir, entries[i].Name()))
+		if err != nil || !header.Long {
+			continue // damaged or being removed; another one tells as well
 		}
-		header, err := wal.ReadHeader(f)
-		_ = f.Close()
-		if err == nil && header.Long {
-			in.state.Archive.SystemID, in.state.Archive.SegmentSize = header.SystemID, header.SegmentSize
+		if archive.SystemID == 0 || header.SystemID == own {
+			archive.SystemID, archive.SegmentSize = header.SystemID, header.SegmentSize
+		}
+		if own == 0 || header.SystemID == own {
 			return
 		}
 	}

@@ -80,14 +80,14 @@ func historyOf(timeline wal.Timeline, dirs []string) ([]wal.HistoryEntry, error)
 		return nil, nil
 	}
 	for _, d := range dirs {
-		b, err := os.ReadFile(filepath.Join(d, wal.HistoryName(timeline)))
+		history, err := wal.ReadHistory(filepath.Join(d, wal.HistoryName(timeline)))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("the history of timeline %d: %w", timeline, err)
 		}
-		return wal.ParseHistory(b)
+		return history, nil
 	}
 	return nil, fmt.Errorf("the history file %s is neither in the archive nor in the live pg_wal", wal.HistoryName(timeline))
 }

@@ -144,6 +144,9 @@ func (inv *Inventory) addAside(dir, name string) error {
 // reason to know nothing: its timeline then stands alone.
 func (inv *Inventory) addPath(dir, name string) error {
 	b, err := readRegular(filepath.Join(dir, name))
+	if errors.Is(err, errIrregular) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

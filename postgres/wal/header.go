@@ -58,6 +58,16 @@ func ReadHeader(r io.Reader) (Header, error) {
 	return parseHeader(b[:])
 }
 
+// ReadHeaderOf is ReadHeader of a file.
+func ReadHeaderOf(path string) (Header, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return Header{}, err
+	}
+	defer f.Close()
+	return ReadHeader(f)
+}
+
 // Version is the major version of PostgreSQL that wrote the page; 0 when the
 // magic number is not known.
 func (h Header) Version() int { return pageMagics[h.Magic] }

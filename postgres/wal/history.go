@@ -37,6 +37,15 @@ func ParseHistory(b []byte) ([]HistoryEntry, error) {
 	return history, nil
 }
 
+// ReadHistory is ParseHistory of a file.
+func ReadHistory(path string) ([]HistoryEntry, error) {
+	b, err := readRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHistory(b)
+}
+
 func parseHistoryLine(line string) (HistoryEntry, error) {
 	fields := strings.Fields(line)
 	if len(fields) < 2 {
