@@ -78,7 +78,8 @@ func (r reach) opened(ctx context.Context, all []Snapshot, found Resolution) (Re
 	if at, err := r.opensAt(ctx, found.Base, 1<<63); at != 0 && err == nil {
 		mend = fmt.Sprintf("from %s on it can be had ({lsn: %s, stop: before}); or %s", at, at, mend)
 	}
-	return found, refuse(mend, "a transaction with more than 64 subtransactions was running where the snapshot %s begins: a server that stops at %s lets nobody in", found.Base.Name, end)
+	return found, &refusal{mend: mend, named: true, why: fmt.Sprintf("a transaction with more than 64 subtransactions was running where the snapshot %s begins: "+
+		"a server that stops at %s lets nobody in", found.Base.Name, end)}
 }
 
 // leads is true of a base whose server lets sessions in by an LSN, and from

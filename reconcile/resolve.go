@@ -14,10 +14,12 @@ import (
 )
 
 // refusal is why a restore can't be had, and what would mend that; hole is the
-// missing or damaged WAL that it is for, if any.
+// missing or damaged WAL that it is for, if any. Named is true where mend says
+// already what can be had instead.
 type refusal struct {
 	why, mend string
 	hole      error
+	named     bool
 }
 
 func (r *refusal) Error() string { return r.why }
@@ -48,7 +50,7 @@ func (h *Host) resolve(ctx context.Context, in *view, r spec.Restore) (Resolutio
 	default:
 		return Resolution{}, err
 	}
-	if near := h.nearest(ctx, in, r.Target); near != "" {
+	if near := h.nearest(ctx, in, r.Target); near != "" && (no == nil || !no.named) {
 		resolution.Mend = joinSentences(resolution.Mend, near)
 	}
 	if hole, ok := holeOf(err); ok {
