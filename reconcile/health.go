@@ -174,7 +174,7 @@ func (e *examination) older(level Level, format string, age, limit time.Duration
 }
 
 func (e *examination) snapshots(s Status) {
-	if newest := newestTaken(s.Snapshots); newest != nil {
+	if newest := s.NewestSnapshot(); newest != nil {
 		e.older(LevelWarning, "the newest snapshot is %s old, more than %s", e.now.Sub(newest.Time), e.site.Health.SnapshotAge)
 	}
 	for _, snap := range s.Snapshots {
@@ -184,11 +184,12 @@ func (e *examination) snapshots(s Status) {
 	}
 }
 
-func newestTaken(snapshots []SnapshotStatus) *Time {
+// NewestSnapshot is when the newest snapshot was taken; nil is none.
+func (s Status) NewestSnapshot() *Time {
 	var newest *Time
-	for _, s := range snapshots {
-		if s.TakenAt != nil && (newest == nil || s.TakenAt.After(newest.Time)) {
-			newest = s.TakenAt
+	for _, snap := range s.Snapshots {
+		if snap.TakenAt != nil && (newest == nil || snap.TakenAt.After(newest.Time)) {
+			newest = snap.TakenAt
 		}
 	}
 	return newest
@@ -253,9 +254,9 @@ func moments(site *spec.Site, s Status, now time.Time) string {
 	n := len(s.Windows)
 	switch {
 	case n == 0 && s.WindowsUnknown:
-		return "which moments can be restored is not known"
+		return "how far back it goes is not known"
 	case n == 0:
-		return "no moment can be restored"
+		return "nothing to go back to"
 	}
 	last := s.Windows[n-1]
 	from := wholeSecond(last.From)

@@ -168,8 +168,8 @@ func TestHeadline(t *testing.T) {
 		"a single point": {func(s *Status) {
 			s.Windows[0].From, s.Windows[0].To = Time{ago(3700 * time.Millisecond)}, Time{ago(3600 * time.Millisecond)}
 		}, "the moment 2026-11-23T11:59:56.300000Z, 3s ago; proven 6h ago"},
-		"none":      {func(s *Status) { s.Windows = nil }, "no moment can be restored; proven 6h ago"},
-		"not known": {func(s *Status) { s.Windows, s.WindowsUnknown = nil, true }, "which moments can be restored is not known; proven 6h ago"},
+		"none":      {func(s *Status) { s.Windows = nil }, "nothing to go back to; proven 6h ago"},
+		"not known": {func(s *Status) { s.Windows, s.WindowsUnknown = nil, true }, "how far back it goes is not known; proven 6h ago"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,7 @@ func (p *program) json() bool { return p.output.value == "json" }
 
 // view is stdout for a person who thinks in the zone of the site.
 func (p *program) view(site *spec.Site, now time.Time) view {
-	return view{w: p.stdout, palette: palette(p.stdout.colour), width: p.stdout.width, now: now, zone: site.Timezone}
+	return view{w: p.stdout, palette: palette(p.stdout.colour), width: p.stdout.width, utf8: p.stdout.utf8, now: now, zone: site.Timezone}
 }
 
 // fail ends a run with err. Programs that read JSON get it on stdout, too: the

@@ -27,7 +27,7 @@ func sampleDrill(t *testing.T) reconcile.Drill {
 func TestShowDrill(t *testing.T) {
 	var out bytes.Buffer
 	v := view{w: &out, width: 80, now: testNow, zone: time.UTC}
-	showDrill(v, sampleDrill(t), login{"postgres", "postgres"})
+	showDrill(v, sampleDrill(t), login{role: "postgres", database: "postgres"})
 	showDrill(v, reconcile.Drill{Snapshot: "zr-x", OK: true, Checks: []reconcile.Check{{Name: "recovery", OK: true}}}, login{})
 	golden(t, "drill.txt", out.Bytes())
 }

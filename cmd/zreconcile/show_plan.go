@@ -44,6 +44,7 @@ type view struct {
 	w io.Writer
 	palette
 	width int
+	utf8  bool // the terminal shows more than ASCII
 	now   time.Time
 	zone  *time.Location
 }

@@ -16,7 +16,10 @@ import (
 const mostShown = 10
 
 // login is who a person connects as; the connection strings of a status leave it open.
-type login struct{ role, database string }
+type login struct {
+	role, database string
+	primary        string // how the primary is reached, as a libpq connection string of the same kind
+}
 
 // of is the login as the role that the status found, where it found one.
 func (l login) of(role string) login {
@@ -29,9 +32,12 @@ func (l login) of(role string) login {
 // showStatus shows a host on one screen: can I rely on it, how far back can I
 // go, and how do I reach what was restored.
 func showStatus(v view, s reconcile.Status, as login) {
+	showVerdict(v, s.Verdict)
 	v.printf("%s\n", v.strong("site "+printable(s.Site)))
 	showPool(v, s.Pool)
-	showStandby(v, s.Standby, as)
+	if s.Standby.State != "" {
+		showStandby(v, s.Standby, as)
+	}
 	showArchive(v, s.Archive)
 	showSnapshots(v, s.Snapshots)
 	showLastDrill(v, s)
@@ -41,6 +47,28 @@ func showStatus(v view, s reconcile.Status, as login) {
 		v.printf("\n")
 		showList(v, v.bad("Could not be observed:"), s.Failures)
 	}
+}
+
+// showVerdict answers at a glance: the first line is enough for who is in a hurry.
+func showVerdict(v view, verdict reconcile.Judgement) {
+	word := verdictWord(verdict.Level)
+	switch verdict.Level {
+	case reconcile.LevelOK:
+		v.printf("%s %s\n", v.good("SAFE:"), printable(verdict.Headline))
+		return
+	case reconcile.LevelCritical:
+		word = v.bad(word + ":")
+	default:
+		word = v.warn(word + ":")
+	}
+	for i, reason := range verdict.Reasons {
+		if i == 0 {
+			v.printf("%s %s\n", word, printable(reason))
+			continue
+		}
+		v.printf("  - %s\n", printable(reason))
+	}
+	v.printf("  - %s\n", printable(verdict.Headline))
 }
 
 func showPool(v view, p *reconcile.PoolStatus) {
@@ -83,15 +111,21 @@ func showStandby(v view, s reconcile.StandbyStatus, as login) {
 }
 
 func standbyState(v view, s reconcile.StandbyStatus) string {
-	switch {
-	case !s.Running:
-		return v.bad("stopped")
-	case !s.InRecovery:
-		return v.bad("promoted: it is no standby any more")
-	case !s.Connected:
-		return v.bad("running, not connected to the primary")
-	default:
+	switch s.State {
+	case reconcile.StandbyStreaming:
 		return v.good("streaming from the primary")
+	case reconcile.StandbyDisconnected:
+		return v.warn("running, not connected to the primary")
+	case reconcile.StandbyPromoted:
+		return v.bad("promoted: it is no standby any more")
+	case reconcile.StandbySilent:
+		return v.bad("running, and answering nobody")
+	case reconcile.StandbyMissing:
+		return v.bad("there is none")
+	case reconcile.StandbyUnknown:
+		return v.bad("not known")
+	default:
+		return v.bad("stopped")
 	}
 }
 
@@ -177,20 +211,8 @@ func showWindows(v view, s reconcile.Status) {
 		v.printf(" %s\n", v.warn("no moment yet"))
 		return
 	}
-	from := s.Windows[0].From.Time
-	for _, snap := range s.Snapshots {
-		if snap.TakenAt != nil && snap.TakenAt.Before(from) {
-			from = snap.TakenAt.Time
-		}
-	}
-	to := v.now
-	for _, w := range s.Windows {
-		if w.To.After(to) {
-			to = w.To.Time
-		}
-	}
 	v.printf("\n")
-	drawTimeline(v, s, scale{from: from, to: to, cells: min(max(v.width-4, 20), 100)})
+	drawTimeline(v, s, newScale(s, v.now, min(max(v.width-4, 20), 100)))
 	shown := s.Windows[max(0, len(s.Windows)-mostShown):]
 	if len(shown) < len(s.Windows) {
 		v.printf("  %s\n", v.faint(strconv.Itoa(len(s.Windows)-len(shown))+" older ones are in -o json"))
@@ -223,19 +245,6 @@ func wholeSecond(t time.Time) time.Time {
 	return t.Add(time.Second - time.Nanosecond).Truncate(time.Second)
 }
 
-func drawTimeline(v view, s reconcile.Status, line scale) {
-	if !line.to.After(line.from) {
-		return
-	}
-	left, right := v.moment(line.from), v.moment(line.to)
-	v.printf("  %s%*s\n", left, max(line.cells-len(left), len(right)+2), right)
-	v.printf("  %s\n", v.good(line.timeline(s.Windows)))
-	if marks := line.marks(s.Snapshots); marks != "" {
-		v.printf("  %s\n", marks)
-	}
-	v.printf("  %s\n", v.faint("= all of it, - parts of it, . nothing, ^ a snapshot"))
-}
-
 func showRestores(v view, restores []reconcile.RestoreStatus, as login) {
 	v.printf("\nrestores: %d\n", len(restores))
 	for _, r := range restores {
@@ -263,6 +272,10 @@ func showRestore(v view, r reconcile.RestoreStatus, as login) {
 	}
 	if r.Connect != "" {
 		v.printf("    connect    %s\n", psql(r.Connect, as.of(r.Role)))
+		if as.primary != "" {
+			v.printf("    bring back %s\n", bringBack(r.Connect, as.of(r.Role)))
+			v.printf("               %s\n", v.faint("for TABLE, its name; where the table is still there, add --clean --if-exists to pg_dump, which drops it first"))
+		}
 	}
 }
 
@@ -305,9 +318,21 @@ func reached(v view, m reconcile.Moment) string {
 }
 
 // psql is the complete command that connects: the string of a status, and who as.
-func psql(connect string, as login) string {
-	conninfo := connect + " user=" + conninfoValue(as.role) + " dbname=" + conninfoValue(as.database)
-	return "psql '" + strings.ReplaceAll(printable(conninfo), "'", `'\''`) + "'"
+func psql(connect string, as login) string { return "psql " + as.to(connect) }
+
+// bringBack is the complete command that copies a table from a restore to the
+// primary, where the superuser goes by the same name: all of it or nothing. psql
+// takes the end of what it reads for the end of the rows, so it commits only
+// where pg_dump came to its end. It drops nothing: what was dropped is not there.
+func bringBack(connect string, as login) string {
+	return "{ echo 'BEGIN;'; pg_dump --table=TABLE " + as.to(connect) + " && echo 'COMMIT;'; } | " +
+		"psql --no-psqlrc --set=ON_ERROR_STOP=1 " + as.to(as.primary)
+}
+
+// to is a connection string with who connects, quoted for a shell.
+func (l login) to(connect string) string {
+	conninfo := connect + " user=" + conninfoValue(l.role) + " dbname=" + conninfoValue(l.database)
+	return "'" + strings.ReplaceAll(printable(conninfo), "'", `'\''`) + "'"
 }
 
 // conninfoValue quotes a value by libpq's rules (chapter "libpq", section

@@ -2,14 +2,12 @@ package main
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/reconcile"
+	"github.com/zreconcile/zreconcile/spec"
 )
 
 func at(t *testing.T, text string) *reconcile.Time {
@@ -24,11 +22,11 @@ func at(t *testing.T, text string) *reconcile.Time {
 func sampleStatus(t *testing.T) reconcile.Status {
 	t.Helper()
 	lagBytes, lagSeconds, retained := int64(2048), 0.1, int64(3<<30)
-	return reconcile.Status{
+	s := reconcile.Status{
 		Format: reconcile.Format, Site: "rds-prod",
 		Pool: &reconcile.PoolStatus{Name: "zp1", Health: "ONLINE", Size: 100 << 30, Free: 60 << 30},
 		Standby: reconcile.StandbyStatus{
-			Running: true, Connected: true, InRecovery: true, SystemIdentifier: "7300000000000000001", Timeline: 1,
+			State: reconcile.StandbyStreaming, Running: true, Connected: true, InRecovery: true, SystemIdentifier: "7300000000000000001", Timeline: 1,
 			ReceivedLSN: 0x11D97002068, ReplayedLSN: 0x11D97002000, ReplayedCommitAt: at(t, "2026-11-23T00:00:29Z"),
 			LagBytes: &lagBytes, LagSeconds: &lagSeconds, PendingRestart: []string{"max_connections"},
 			Connect: "host=/run/zreconcile/rds-prod port=1922", Slot: "zreconcile", SlotRetainedBytes: &retained,
@@ -57,19 +55,34 @@ func sampleStatus(t *testing.T) reconcile.Status {
 			{Name: "too-old", State: "refused", Why: "no snapshot is that old\nthe nearest moment is 2026-11-21 01:01:01"},
 		},
 	}
+	s.Verdict = reconcile.Judge(judgedSite(), s, testNow)
+	return s
+}
+
+// judgedSite has the limits that a status is judged by.
+func judgedSite() *spec.Site {
+	return &spec.Site{
+		Pool: spec.Pool{Name: "zp1"}, Standby: &spec.Standby{}, Snapshots: &spec.Snapshots{}, Verify: &spec.Verify{}, Timezone: time.UTC,
+		Health: spec.Health{Lag: 5 * time.Minute, SnapshotAge: 26 * time.Hour, DrillAge: 8 * 24 * time.Hour, Free: 0.15},
+	}
 }
 
 func TestShowStatus(t *testing.T) {
 	down := reconcile.Status{
-		Site: "rds-prod", Pool: &reconcile.PoolStatus{Name: "zp1", Health: "DEGRADED"},
+		Site: "rds-prod", Pool: &reconcile.PoolStatus{Name: "zp1", Health: "DEGRADED"}, Standby: reconcile.StandbyStatus{State: reconcile.StandbyStopped},
 		Failures: []string{"the primary: connection refused"},
 	}
 	promoted := sampleStatus(t)
-	promoted.Standby = reconcile.StandbyStatus{Running: true, ArchiverFailing: "000000010000011D00000097", Slot: "zreconcile"}
+	promoted.Standby = reconcile.StandbyStatus{State: reconcile.StandbyPromoted, Running: true, ArchiverFailing: "000000010000011D00000097", Slot: "zreconcile"}
 	promoted.Restores[0].Promoted = true
 	for range 20 {
 		promoted.Snapshots = append(promoted.Snapshots, promoted.Snapshots[1])
 		promoted.Windows = append(promoted.Windows, promoted.Windows[1])
+	}
+	safe := sampleStatus(t)
+	safe.Standby.PendingRestart, safe.LastDrill, safe.Restores = nil, &reconcile.LastDrill{At: *at(t, "2026-11-22T18:00:00Z"), OK: true, Snapshot: "zr-20261121T010100Z"}, safe.Restores[:1]
+	for _, s := range []*reconcile.Status{&down, &promoted, &safe} {
+		s.Verdict = reconcile.Judge(judgedSite(), *s, testNow)
 	}
 	tests := []struct {
 		golden string
@@ -77,6 +90,8 @@ func TestShowStatus(t *testing.T) {
 		colour palette
 	}{
 		{"status.txt", sampleStatus(t), false},
+		{"status-safe.txt", safe, false},
+		{"status-safe-colour.txt", safe, true},
 		{"status-colour.txt", sampleStatus(t), true},
 		{"status-down.txt", down, false},
 		{"status-promoted.txt", promoted, false},
@@ -84,8 +99,8 @@ func TestShowStatus(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.golden, func(t *testing.T) {
 			var out bytes.Buffer
-			v := view{w: &out, palette: test.colour, width: 80, now: testNow, zone: time.UTC}
-			showStatus(v, test.status, login{"postgres", "postgres"})
+			v := view{w: &out, palette: test.colour, utf8: bool(test.colour), width: 80, now: testNow, zone: time.UTC}
+			showStatus(v, test.status, login{"postgres", "postgres", "host=db port=5432 sslmode=require"})
 			golden(t, test.golden, out.Bytes())
 		})
 	}
@@ -118,7 +133,7 @@ func TestWindowIsRoundedInwards(t *testing.T) {
 }
 
 func TestPsql(t *testing.T) {
-	got := psql("host=/run/x port=1", login{`o'brien \`, "my db"})
+	got := psql("host=/run/x port=1", login{role: `o'brien \`, database: "my db"})
 	want := `psql 'host=/run/x port=1 user='\''o\'\''brien \\'\'' dbname='\''my db'\'''`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -129,46 +144,4 @@ func TestUnknownLSN(t *testing.T) {
 	if got := lsn(wal.LSN(0)); got != "" {
 		t.Errorf("no position is shown as %q", got)
 	}
-}
-
-// A cell says "all of it" only where all of it can be restored, and "nothing"
-// only where nothing can: a moment is never promised that cannot be had, and a
-// short window never disappears.
-func TestTimelineTellsTheTruth(t *testing.T) {
-	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	rapid.Check(t, func(t *rapid.T) {
-		line := scale{from: start, to: start.Add(time.Duration(rapid.IntRange(1, 1e6).Draw(t, "span")) * time.Second), cells: rapid.IntRange(1, 40).Draw(t, "cells")}
-		var windows []reconcile.Window
-		edge := start
-		for range rapid.IntRange(0, 4).Draw(t, "windows") {
-			from := edge.Add(time.Duration(rapid.IntRange(1, 1e6).Draw(t, "gap")) * time.Second)
-			edge = from.Add(time.Duration(rapid.IntRange(0, 1e6).Draw(t, "length")) * time.Second)
-			windows = append(windows, reconcile.Window{From: reconcile.Time{Time: from}, To: reconcile.Time{Time: edge}})
-		}
-		drawn := line.timeline(windows)
-		if len(drawn) != line.cells {
-			t.Fatalf("%d cells, want %d", len(drawn), line.cells)
-		}
-		for i, cell := range drawn {
-			inside := line.edge(i).Add(line.edge(i+1).Sub(line.edge(i)) / 2)
-			covered := false
-			for _, w := range windows {
-				covered = covered || !inside.Before(w.From.Time) && !inside.After(w.To.Time)
-			}
-			if cell == cellWhole && !covered || cell == cellNone && covered {
-				t.Fatalf("cell %d of %q is %q, its middle is covered: %v", i, drawn, cell, covered)
-			}
-		}
-		for _, w := range windows {
-			i, ok := line.cell(w.From.Time)
-			if !ok {
-				continue
-			}
-			// Rounding may put a moment on an edge into the cell beside it.
-			around := drawn[max(0, i-1):min(len(drawn), i+2)]
-			if strings.Trim(around, string(cellNone)) == "" {
-				t.Fatalf("the window %s to %s is not in %q", w.From, w.To, drawn)
-			}
-		}
-	})
 }

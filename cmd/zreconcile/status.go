@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,17 +13,32 @@ import (
 )
 
 func newStatus(p *program) *cobra.Command {
-	return &cobra.Command{
+	var check bool
+	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show standby, lag, archive, snapshots, what can be restored, and restores",
-		Long: `Shows the host as it is: the standby and its lag, the archive and its gaps, each
-snapshot with the rule that keeps it, the moments that can be restored, and the
-restores with how to connect. Exits 0 whenever the host could be observed.
+		Short: "Show whether all is well, standby, lag, archive, snapshots, what can be restored, and restores",
+		Long: `Shows the host as it is: first whether all is well, by the section health of the
+file; then the standby and its lag, the archive and its gaps, each snapshot with
+the rule that keeps it, the moments that can be restored, and the restores with
+how to connect, and how to bring a table back to the primary. Exits 0 whenever
+the host could be observed.
 
-` + exitHelp,
+--check says on one line whether all is well, with performance data, as plugins
+of Nagios, Icinga and their like do.
+
+` + exitHelp + `
+
+` + checkHelp,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), p) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check {
+				return runCheck(cmd.Context(), p)
+			}
+			return runStatus(cmd.Context(), p)
+		},
 	}
+	cmd.Flags().BoolVar(&check, "check", false, "say on one line, and by the exit status, whether all is well")
+	return cmd
 }
 
 func runStatus(ctx context.Context, p *program) error {
@@ -55,7 +72,24 @@ func siteLogin(site *spec.Site) login {
 	if site.Standby == nil {
 		return login{}
 	}
-	return login{role: cmp.Or(site.Standby.AdminRole, site.Standby.OSUser), database: site.Standby.AdminDatabase}
+	return login{
+		role: cmp.Or(site.Standby.AdminRole, site.Standby.OSUser), database: site.Standby.AdminDatabase,
+		primary: primaryOf(site.Standby.Primary),
+	}
+}
+
+// primaryOf is how a person reaches the primary: as the standby does, but for
+// who connects. Of several hosts it is the one that can be written to.
+func primaryOf(p spec.Primary) string {
+	words := []string{"host=" + conninfoValue(strings.Join(p.Hosts, ",")), "port=" + strconv.Itoa(p.Port)}
+	if len(p.Hosts) > 1 {
+		words = append(words, "target_session_attrs=read-write")
+	}
+	words = append(words, "sslmode="+conninfoValue(p.SSLMode))
+	if p.SSLRootCert != "" {
+		words = append(words, "sslrootcert="+conninfoValue(p.SSLRootCert))
+	}
+	return strings.Join(words, " ")
 }
 
 // blankStatus is the JSON of a host that could not be observed.

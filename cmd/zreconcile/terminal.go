@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"strconv"
@@ -19,6 +20,7 @@ type stream struct {
 	io.Writer
 	terminal bool // a person watches: progress bars are welcome
 	colour   bool // a terminal, and NO_COLOR is not set (https://no-color.org)
+	utf8     bool // a terminal whose locale says so
 	width    int  // columns
 }
 
@@ -31,11 +33,18 @@ func newStream(f *os.File, getenv func(string) string) stream {
 		return s
 	}
 	s.terminal = true
+	s.utf8 = speaksUTF8(getenv)
 	s.colour = getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 	if size.Col > 0 {
 		s.width = int(size.Col)
 	}
 	return s
+}
+
+// speaksUTF8 asks the locale, the first variable that is set (locale(7)).
+func speaksUTF8(getenv func(string) string) bool {
+	locale := strings.ToLower(cmp.Or(getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG")))
+	return strings.HasSuffix(locale, "utf-8") || strings.HasSuffix(locale, "utf8")
 }
 
 // checked is a writer that remembers its first failure, so that the many small
