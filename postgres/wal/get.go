@@ -109,7 +109,9 @@ func (req GetRequest) checkArchive() error {
 // follows the newest. It learns of a failover from its primary, whose history
 // files the WAL receiver fetches into pg_wal before it asks for WAL
 // (WalRcvFetchTimeLineHistoryFiles of walreceiver.c). One that the archive alone
-// has is a stranger's: to follow it is to leave the primary (pitfall 34).
+// has is a stranger's: to follow it is to leave the primary (pitfall 34). The
+// server asks here first, and reads the file of pg_wal where this says that
+// there is none (existsTimeLineHistory of timeline.c).
 func (req GetRequest) hidden(kind Kind) (bool, error) {
 	if kind != KindHistory {
 		seg, ok := ParseSegment(req.Name[:segmentNameLen], req.SegmentSize)
@@ -122,16 +124,12 @@ func (req GetRequest) hidden(kind Kind) (bool, error) {
 	if req.Clone {
 		return false, nil
 	}
-	newest, err := newestTimeline(filepath.Dir(req.Dest), req.SegmentSize)
-	return tli > newest, err
+	own, err := readNames(filepath.Dir(req.Dest))
+	return contains(own, req.Name) || tli > newestTimeline(own, req.SegmentSize), err
 }
 
-// newestTimeline is the highest timeline that a server's pg_wal has anything of.
-func newestTimeline(pgWAL string, size int64) (newest Timeline, err error) {
-	names, err := readNames(pgWAL)
-	if err != nil {
-		return 0, err
-	}
+// newestTimeline is the highest timeline that any of the names is of.
+func newestTimeline(names []string, size int64) (newest Timeline) {
 	for _, name := range names {
 		if tli, ok := ParseHistoryName(name); ok {
 			newest = max(newest, tli)
@@ -140,7 +138,7 @@ func newestTimeline(pgWAL string, size int64) (newest Timeline, err error) {
 			newest = max(newest, seg.Timeline)
 		}
 	}
-	return newest, nil
+	return newest
 }
 
 // history fetches the history of a timeline. A clone is given the live

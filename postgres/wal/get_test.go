@@ -178,6 +178,7 @@ func TestPitfall34_TheStandbyHearsOfTimelinesFromItsPrimary(t *testing.T) {
 		{"a segment of timeline 1", segment, b, 1},
 		{"a segment of timeline 2", "00000002" + segment[8:], b, 0},
 		{"the history of timeline 3", "00000003.history", history, 0},
+		{"the history itself", "00000002.history", history, 1}, // which the server reads then
 	} {
 		if step.of != "" {
 			write(t, own+"/"+step.of, step.content)
@@ -186,7 +187,7 @@ func TestPitfall34_TheStandbyHearsOfTimelinesFromItsPrimary(t *testing.T) {
 		if code := ExitCode(err, false); code != step.code || code == 1 && !errors.Is(err, ErrAbsent) {
 			t.Errorf("with %s in its pg_wal: exit %d, %v", step.name, code, err)
 		}
-		if strings.HasPrefix(step.of, "00000002") {
+		if strings.HasPrefix(step.of, "000000020") {
 			os.Remove(own + "/" + step.of)
 		}
 	}
