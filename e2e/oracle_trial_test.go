@@ -79,12 +79,13 @@ func (tr *trial) run(share time.Duration) {
 	tr.load.pause()
 	began := time.Now()
 	tr.ends = began.Add(share)
-	for time.Now().Before(tr.ends) && tr.tally.failures < 10 {
+	goesOn := func() bool { return time.Now().Before(tr.ends) && tr.tally.failures < 10 }
+	for goesOn() {
 		tr.work(share / 12)
 		if !tr.failover && time.Since(began) > share*2/5 {
 			tr.failOver()
 		}
-		for range 3 + tr.rng.IntN(3) {
+		for i := 3 + tr.rng.IntN(3); i > 0 && goesOn(); i-- {
 			tr.judgeSome()
 		}
 		if tr.rng.IntN(2) == 0 {
