@@ -39,6 +39,10 @@ type Judgement struct {
 // (max_wal_size, chapter "WAL Configuration").
 const muchRetained = 10 << 30
 
+// silence is how long a connected standby may have heard nothing from an idle
+// primary (wal_receiver_timeout, chapter "Replication"; asked again after half).
+const silence = time.Minute
+
 // Judge says how a host fares, by its status and the limits of the file.
 //
 // Critical is what a person should be woken for: moments that the file promises
@@ -58,9 +62,10 @@ const muchRetained = 10 << 30
 //	settings wait for a restart    warning   they are not what the file says
 //	slot retains 10 GiB            warning   the primary's disk fills
 //	archiving fails                critical  pg_wal fills, and what is not archived is in one place alone
+//	no archive, or not mounted     critical  the same, from the next segment on
 //	no moment can be restored      critical  the whole purpose
 //	WAL is missing                 critical  moments between kept snapshots are lost
-//	newest moment over health.lag  warning   WAL arrives, and can't be read
+//	newest moment far over it      warning   WAL arrives, and can't be read
 //	snapshot over snapshotAge      warning   restores replay longer, and hang on older WAL
 //	last drill failed              critical  what is kept may be of no use
 //	last drill over drillAge       warning   the proof is old; only where the file wants drills
@@ -74,6 +79,9 @@ func Judge(site *spec.Site, s Status, now time.Time) Judgement {
 	e.failures(s.Failures)
 	if e.pool(s.Pool) {
 		e.standby(s.Standby)
+		if s.Archive.Missing != "" {
+			e.find(LevelCritical, "there is no archive of WAL: %s", s.Archive.Missing)
+		}
 		e.snapshots(s)
 		e.windows(s)
 		e.drills(s.LastDrill)
@@ -216,8 +224,8 @@ func (e *examination) windows(s Status) {
 			e.find(LevelCritical, "moments from %s on can't be restored: %s", inZone(e.site, w.To), w.Why)
 		}
 	}
-	if last := s.Windows[len(s.Windows)-1]; s.Standby.State == StandbyStreaming && !last.Lost {
-		e.older(LevelWarning, "the newest moment that can be restored is %s old, more than %s", e.now.Sub(last.To.Time), e.site.Health.Lag)
+	if last, limit := s.Windows[len(s.Windows)-1], e.site.Health.Lag; limit > 0 && s.Standby.State == StandbyStreaming && !last.Lost {
+		e.older(LevelWarning, "the newest moment that can be restored is %s old, more than %s", e.now.Sub(last.To.Time), limit+silence)
 	}
 }
 

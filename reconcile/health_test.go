@@ -59,6 +59,7 @@ func TestJudge(t *testing.T) {
 			s.Standby.State, s.Standby.LostWAL = StandbyDisconnected, "requested WAL segment has already been removed"
 		}, LevelCritical, []string{"the standby can't follow any more: requested WAL segment has already been removed", "the standby is not connected to its primary"}},
 		"archiving fails":   {func(s *Status) { s.Standby.ArchiverFailing = "00000001000000000000006E" }, LevelCritical, []string{"archiving fails at 00000001000000000000006E"}},
+		"no archive":        {func(s *Status) { s.Archive.Missing = "its directory is missing" }, LevelCritical, []string{"there is no archive of WAL: its directory is missing"}},
 		"not connected":     {func(s *Status) { s.Standby.State = StandbyDisconnected }, LevelWarning, []string{"the standby is not connected to its primary"}},
 		"answers nobody":    {func(s *Status) { s.Standby.State = StandbySilent }, LevelUnknown, []string{"the standby runs and answers nobody"}},
 		"not looked at":     {func(s *Status) { s.Standby.State = StandbyUnknown }, LevelUnknown, []string{"whether the standby runs is not known"}},
@@ -92,7 +93,7 @@ func TestJudge(t *testing.T) {
 		}, LevelCritical,
 			[]string{"moments from 2026-11-23 11:00:00Z on can't be restored: x"}},
 		"WAL that can't be read": {func(s *Status) { s.Windows[0].To = Time{ago(time.Hour)} }, LevelWarning,
-			[]string{"the newest moment that can be restored is 1h old, more than 5m"}},
+			[]string{"the newest moment that can be restored is 1h old, more than 6m"}},
 		"nothing new without the primary": {func(s *Status) { s.Windows[0].To, s.Standby.State = Time{ago(time.Hour)}, StandbyDisconnected }, LevelWarning,
 			[]string{"the standby is not connected to its primary"}},
 
@@ -202,6 +203,7 @@ var worsenings = map[string]func(*rapid.T, *Status){
 		s.Standby.State = order[rapid.IntRange(now, len(order)-1).Draw(rt, "state")]
 	},
 	"lost WAL": func(_ *rapid.T, s *Status) { s.Standby.LostWAL = "x" },
+	"archive":  func(_ *rapid.T, s *Status) { s.Archive.Missing = "x" },
 	"archiver": func(_ *rapid.T, s *Status) { s.Standby.ArchiverFailing = "x" },
 	"lag": func(rt *rapid.T, s *Status) {
 		s.Standby.LagSeconds = new(*s.Standby.LagSeconds + rapid.Float64Range(0, 600).Draw(rt, "lag"))
@@ -299,6 +301,26 @@ func TestPitfall51_StandbyState(t *testing.T) {
 	site.Standby = nil
 	if got := givenView(site, &State{}).standbyState(); got != "" {
 		t.Errorf("without a standby in the file it is %s", got)
+	}
+}
+
+// Pitfall 56: an archive that is not mounted looks empty, and is none.
+func TestPitfall56_ArchiveThatIsNotMounted(t *testing.T) {
+	for want, spoil := range map[string]func(*State){
+		"":                           func(*State) {},
+		"its dataset is not mounted": func(s *State) { s.Archive = Archive{} },
+		"its directory is missing":   func(s *State) { s.Archive = Archive{Mounted: true} },
+	} {
+		site := givenSite(t)
+		state := converged(t, site)
+		spoil(&state)
+		if got := givenView(site, &state).archiveStatus().Missing; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		state.fail(kindWAL, errors.New("permission denied"))
+		if got := givenView(site, &state).archiveStatus().Missing; got != "" {
+			t.Errorf("what could not be read is called %q", got)
+		}
 	}
 }
 

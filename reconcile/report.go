@@ -158,6 +158,13 @@ func primaryClock(s postgres.Status, now time.Time) time.Time {
 func (in *view) archiveStatus() ArchiveStatus {
 	inv, size := in.state.Archive.Inventory, in.segmentSize()
 	a := ArchiveStatus{Segments: len(inv.Segments), Gaps: []ArchiveGap{}}
+	switch have := in.state.Archive; {
+	case in.site.Archive == nil || in.state.failed(kindWAL):
+	case !have.Mounted:
+		a.Missing = "its dataset is not mounted"
+	case !have.Exists:
+		a.Missing = "its directory is missing"
+	}
 	for i, s := range inv.Segments {
 		a.Bytes += s.Size
 		if i == 0 {

@@ -73,6 +73,7 @@ type StandbyStatus struct {
 
 // ArchiveStatus is the WAL archive; First and Last are names of segments.
 type ArchiveStatus struct {
+	Missing  string       `json:"missing,omitempty"` // why there is none, where the file wants one
 	Segments int          `json:"segments"`
 	Bytes    int64        `json:"bytes"`
 	First    string       `json:"first"`

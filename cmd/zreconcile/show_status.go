@@ -150,6 +150,9 @@ func slot(s reconcile.StandbyStatus) string {
 
 func showArchive(v view, a reconcile.ArchiveStatus) {
 	v.printf("\narchive: %s, %s\n", plural(a.Segments, "segment"), size(a.Bytes))
+	if a.Missing != "" {
+		v.printf("  %s\n", v.bad("there is none: "+printable(a.Missing)))
+	}
 	if a.First != "" {
 		v.printf("  %s to %s\n", printable(a.First), printable(a.Last))
 	}
