@@ -2,9 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/zreconcile/zreconcile/e2e/primary"
 )
@@ -32,105 +36,99 @@ func (s *site) reachesArchive(t testing.TB, name string) {
 	})
 }
 
-// TestRestoreWAL damages and removes WAL on the way to a target: what another
-// place has is served, and what none has is refused with nothing changed.
-// Pitfalls 16, 17.
-func TestRestoreWAL(t *testing.T) {
-	s := newSite(t, sharedPrimary(t, primary.Odd)) // segments of 1 MB
-	s.converges(t)
-	s.stepTable(t)
-	s.commit(t, 1)
-	first := s.switchSegment(t)
-	s.commit(t, 2)
-	second := s.switchSegment(t)
-	moment := s.onPrimary(t, clockNow)
-	s.commit(t, 3)
+// victim is an archived segment, full of records, that restores to a moment must pass.
+type victim struct {
+	name           string
+	good, checksum []byte
+}
+
+func (s *site) victim(t testing.TB, name string) victim {
+	t.Helper()
+	s.reachesArchive(t, name)
+	good, err := os.ReadFile(s.inArchive(name))
+	must(t, err)
+	checksum, err := os.ReadFile(s.inArchive(name) + ".crc32c")
+	must(t, err)
+	return victim{name, good, checksum}
+}
+
+// mutate does that to the archived segment, of which nothing was amiss.
+func (s *site) mutate(t testing.TB, v victim, m mutation) {
+	t.Helper()
+	path := s.inArchive(v.name)
+	s.mend(t, v)
+	if m.checksum == gone {
+		must(t, os.Remove(path+".crc32c"))
+	}
+	must(t, os.Remove(path))
+	if m.put != nil {
+		must(t, m.put(path))
+		return
+	}
+	bad := m.spoil(v.good)
+	if bad == nil {
+		return
+	}
+	s.putWAL(t, path, bad)
+	if m.checksum == renewed {
+		sum := crc32.Checksum(bad, crc32.MakeTable(crc32.Castagnoli))
+		s.putWAL(t, path+".crc32c", fmt.Appendf(nil, "%08x %d\n", sum, len(bad)))
+	}
+}
+
+// mend puts the archived segment back.
+func (s *site) mend(t testing.TB, v victim) {
+	t.Helper()
+	path := s.inArchive(v.name)
+	must(t, os.RemoveAll(path))
+	s.putWAL(t, path, v.good)
+	s.putWAL(t, path+".crc32c", v.checksum)
+}
+
+// putWAL writes a file of the OS user's.
+func (s *site) putWAL(t testing.TB, path string, content []byte) {
+	t.Helper()
+	must(t, os.WriteFile(path, content, 0o600))
+	user, err := primary.Credential("postgres")
+	must(t, err)
+	must(t, os.Chown(path, int(user.Uid), int(user.Gid)))
+}
+
+// fillSegments writes so much that a whole segment of 1 MB holds nothing but
+// records of it, and names that segment.
+func (s *site) fillSegments(t testing.TB) string {
+	t.Helper()
 	s.switchSegment(t)
-	s.reachesArchive(t, first)
-	s.reachesArchive(t, second)
-	e := entry{Name: "r", Target: fmt.Sprintf("time: %q", moment), Port: s.RestorePort}
-	good, err := os.ReadFile(s.inArchive(second))
+	full := s.onPrimary(t, "SELECT pg_walfile_name(pg_current_wal_insert_lsn() + 1024 * 1024)")
+	must(t, s.Primary.Exec("DROP TABLE IF EXISTS filler", "CREATE TABLE filler AS SELECT repeat('x', 700) FROM generate_series(1, 4000)"))
+	s.caughtUp(t)
+	return full
+}
+
+// moment is a time on the primary, as a target and to compare with.
+func (s *site) moment(t testing.TB) (string, time.Time) {
+	t.Helper()
+	text := s.onPrimary(t, clockNow)
+	at, err := time.Parse("2006-01-02 15:04:05.999999-07", text)
 	must(t, err)
-	liveCopy, err := os.ReadFile(s.inLive(second))
+	return text, at
+}
+
+// advertises is true where a window of status holds the moment.
+func (s *site) advertises(t testing.TB, at time.Time) bool {
+	t.Helper()
+	for _, w := range s.status(t).Windows {
+		if !at.Before(w.From) && !at.After(w.To) {
+			return true
+		}
+	}
+	return false
+}
+
+// setAside are the archived files that a sound copy took the place of.
+func (s *site) setAside(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob(s.inArchive("*.damaged-*"))
 	must(t, err)
-	whole := func(t *testing.T) {
-		t.Helper()
-		must(t, os.WriteFile(s.inArchive(second), good, 0o600))
-		command(t, "chown", "postgres:postgres", s.inArchive(second))
-		s.declare(t)
-		s.converges(t)
-	}
-	serves := func(t *testing.T) {
-		t.Helper()
-		s.declare(t, e)
-		s.apply(t).exits(t, exitDone)
-		if got := s.on(t, "r", steps); got != "1 2" {
-			t.Errorf("it holds %s", got)
-		}
-		s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", s.cloneDir(t, "r"))
-		s.apply(t).exits(t, exitDone)
-		if got := s.on(t, "r", steps); got != "1 2" {
-			t.Errorf("started again it holds %s", got)
-		}
-	}
-	damaged := append([]byte{}, good...)
-	for i := 100; i < 4000; i++ {
-		damaged[i] ^= 0x55
-	}
-	t.Run("archived copy is damaged, live one is good", func(t *testing.T) {
-		must(t, os.WriteFile(s.inArchive(second), damaged, 0o600))
-		serves(t)
-		whole(t)
-	})
-	t.Run("archived copy is gone, live one is there", func(t *testing.T) {
-		must(t, os.Remove(s.inArchive(second)))
-		serves(t)
-		whole(t)
-	})
-	t.Run("both are gone", func(t *testing.T) {
-		must(t, os.Remove(s.inArchive(second)))
-		must(t, os.Remove(s.inLive(second)))
-		standby := s.postmaster(t)
-		s.declare(t, e)
-		s.refuses(t, "r", second, "missing", "nearest")
-		if s.postmaster(t) != standby {
-			t.Error("the live standby was touched")
-		}
-		s.declare(t, entry{Name: "r", Target: "snapshot: " + s.snapshotNames(t)[0], Port: s.RestorePort})
-		s.converges(t) // what does not need it can be had
-		whole(t)
-	})
-	t.Run("both are damaged", func(t *testing.T) {
-		must(t, os.WriteFile(s.inLive(second), liveCopy, 0o600))
-		must(t, os.WriteFile(s.inArchive(second), damaged, 0o600))
-		must(t, os.WriteFile(s.inLive(second), damaged, 0o600))
-		s.declare(t, e)
-		s.refuses(t, "r", second, "damaged", "nearest")
-		must(t, os.Remove(s.inLive(second)))
-		whole(t)
-	})
-	t.Run("the base's own segment is damaged in the archive", func(t *testing.T) {
-		own := s.onPrimary(t, "SELECT pg_walfile_name('"+s.status(t).Snapshots[0].RedoLSN+"'::pg_lsn + 1)")
-		content, err := os.ReadFile(s.inArchive(own))
-		must(t, err)
-		for i := 100; i < 4000; i++ {
-			content[i] ^= 0x55
-		}
-		must(t, os.WriteFile(s.inArchive(own), content, 0o600))
-		must(t, os.RemoveAll(s.inLive(own)))
-		s.declare(t, entry{Name: "r", Target: "snapshot: " + s.snapshotNames(t)[0], Port: s.RestorePort})
-		s.plan(t).exits(t, exitPending).says(t, own+" is damaged in the archive")
-		s.apply(t).exits(t, exitDone) // the snapshot holds it itself
-		s.on(t, "r", "SHOW port")
-		s.declare(t)
-		s.apply(t).exits(t, exitDone)
-	})
-	t.Run("a later snapshot holds what both lost", func(t *testing.T) {
-		must(t, os.WriteFile(s.inLive(second), liveCopy, 0o600))
-		command(t, "chown", "postgres:postgres", s.inLive(second))
-		s.run(t, "snapshot").exits(t, exitDone)
-		must(t, os.Remove(s.inLive(second)))
-		must(t, os.Remove(s.inArchive(second)))
-		serves(t)
-	})
+	return slices.DeleteFunc(files, func(path string) bool { return strings.HasSuffix(path, ".crc32c") })
 }
