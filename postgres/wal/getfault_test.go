@@ -250,7 +250,7 @@ func TestPitfall16_17_FaultsOfTheServersCopy(t *testing.T) {
 }
 
 // Of copies that end early a clone is given the one that goes furthest, unless
-// the archive has what follows: then its own copy lost the rest (pitfall 16).
+// what follows is beside it: then it lost the rest (pitfall 16).
 func TestPitfall16_TheCopyThatGoesFurthest(t *testing.T) {
 	_, _, good := fullBed(t)
 	upTo := func(eighths int) []byte {
@@ -260,13 +260,16 @@ func TestPitfall16_TheCopyThatGoesFurthest(t *testing.T) {
 	for name, c := range map[string]struct {
 		archive, live, own int // eighths of the content; 0: not there
 		suffix             string
-		next               bool // the archive has the next segment
-		want               int  // eighths; 0: refused
+		next               string // where the next segment is
+		want               int    // eighths; 0: refused
 	}{
 		"archived":                       {archive: 4, want: 4},
-		"archived, and more follows":     {archive: 4, next: true},
-		"archived, own goes further":     {archive: 4, own: 5, next: true, want: 5},
+		"archived, and more follows":     {archive: 4, next: "archive"},
+		"archived, own goes further":     {archive: 4, own: 5, next: "archive", want: 5},
 		"live":                           {live: 3, want: 3},
+		"live, and more follows":         {live: 3, next: "live"},
+		"live, and more follows, own":    {live: 5, own: 3, next: "live", want: 3},
+		"own, and more follows":          {own: 3, next: "own"},
 		"live goes further than own":     {live: 5, own: 3, want: 5},
 		"own goes further than live":     {live: 3, own: 5, want: 5},
 		"own is whole":                   {archive: 6, live: 7, own: 8, want: 8},
@@ -285,14 +288,14 @@ func TestPitfall16_TheCopyThatGoesFurthest(t *testing.T) {
 					write(t, dir+"/"+req.Name+c.suffix, upTo(eighths))
 				}
 			}
-			if c.next {
+			if c.next != "" {
 				cluster := sampleWAL(t)
 				name := Segment{1, seg.Number + 1}.Name(cluster.size)
 				b, err := os.ReadFile(cluster.archive + "/" + name)
 				if err != nil {
 					t.Fatal(err)
 				}
-				write(t, req.Archive+"/"+name, b)
+				write(t, map[string]string{"archive": req.Archive, "live": req.Live, "own": filepath.Dir(req.Dest)}[c.next]+"/"+name, b)
 			}
 			err := Get(context.Background(), req)
 			if want := map[bool]int{true: 0, false: 255}[c.want > 0]; ExitCode(err, true) != want {

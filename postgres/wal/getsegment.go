@@ -93,19 +93,24 @@ func (req GetRequest) copyOf(ctx context.Context, p place, seg Segment, to strin
 	return 0, fmt.Errorf("the server replaces %s again and again", p.path())
 }
 
-// archived judges a copy of an archived segment. One that ends early, though the
-// next one of the timeline is there, has lost the rest.
+// archived judges a copy of an archived segment.
 func (req GetRequest) archived(ctx context.Context, copied *os.File, p place, seg Segment) (LSN, error) {
 	f, err := req.opened(copied, p, seg)
 	if err != nil {
 		return 0, err
 	}
+	return req.proved(ctx, f, p, seg)
+}
+
+// proved is how far a copy is whole. One that ends early, though the next one of
+// the timeline is beside it, has lost the rest: WAL is written in order.
+func (req GetRequest) proved(ctx context.Context, f *segmentFile, p place, seg Segment) (LSN, error) {
 	end, err := f.provedTo(ctx)
 	if err != nil || end == seg.End(req.SegmentSize) {
 		return end, err
 	}
 	next := Segment{seg.Timeline, seg.Number + 1}
-	if later, err := openSegment(ctx, Dir(req.Archive), next, req.SegmentSize, req.SystemID); err == nil {
+	if later, err := openSegment(ctx, Dir(p.dir), next, req.SegmentSize, req.SystemID); err == nil {
 		_ = later.Close()
 		return 0, f.flawAt(end, end, true, "it ends there, and the next segment has begun")
 	}
@@ -141,7 +146,7 @@ func (req GetRequest) received(ctx context.Context, src, copied *os.File, p plac
 	if f, err = req.opened(copied, p, seg); err != nil {
 		return 0, err
 	}
-	return f.provedTo(ctx)
+	return req.proved(ctx, f, p, seg)
 }
 
 // opened is a copy as the segment that it must be.
