@@ -77,6 +77,17 @@ func (in *view) neededBySnapshots() []need {
 	return list
 }
 
+// singlePoints are the needs of the snapshots that continuousFor keeps as such.
+func (in *view) singlePoints() map[string]need {
+	points := map[string]need{}
+	for _, n := range in.neededBySnapshots() {
+		if n.to != 0 {
+			points[n.own.Name] = n
+		}
+	}
+	return points
+}
+
 // keptSnapshots are those that stay: all that are there, but for those that this
 // plan destroys before it removes WAL.
 func (in *view) keptSnapshots() []Snapshot {

@@ -88,9 +88,11 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 }
 
 // retry tries the other copies of the segment that the record begins in and of
-// the one that it fails in; when none does, it says what the failure means.
+// the one that it fails in; when none does, it says what the failure means. A copy
+// of the first that does not even lead to the second tells nothing of that.
 func (r *Reader) retry(ctx context.Context, failure error) (Record, error) {
 	home, away, cause := r.number(r.pos), r.failed, failure
+	failed := away
 	for i := range r.copies(home) {
 		for j := range r.copies(away) {
 			r.first = map[uint64]int{home: i}
@@ -103,13 +105,15 @@ func (r *Reader) retry(ctx context.Context, failure error) (Record, error) {
 				r.remember(cause)
 				return rec, nil
 			}
-			failure = worse(failure, err)
+			if (r.failed != home || away == home) && worse(failure, err) == err {
+				failure, failed = err, r.failed
+			}
 			if away == home {
 				break
 			}
 		}
 	}
-	r.first = nil
+	r.first, r.failed = nil, failed
 	_ = r.Close()
 	return Record{}, r.explain(ctx, failure)
 }

@@ -370,6 +370,38 @@ func TestReaderTellsGapFromEnd(t *testing.T) {
 	}
 }
 
+// A record that goes on in a segment that is absent ends the WAL that is left of
+// a single point. That is told, whatever else another place has under the name of
+// the segment in which it begins: nothing, or zeros that the server laid down
+// for later.
+func TestReaderTellsTheAbsentSegmentThatARecordGoesOnIn(t *testing.T) {
+	c := sampleWAL(t)
+	good := c.load(t, c.archive)
+	all, _ := readAll(c.reader(t, good))
+	at := slices.IndexFunc(all, func(r Record) bool {
+		return r.Kind != Switch && r.Start/LSN(c.size) != (r.End-1)/LSN(c.size) && r.Start > c.first(t).End(c.size)
+	})
+	if at < 1 {
+		t.Fatal("no record of the sample goes on in the next segment")
+	}
+	home := SegmentAt(1, all[at].Start, c.size)
+	gone := Segment{1, home.Number + 1}
+	left := maps.Clone(good)
+	delete(left, gone)
+	for name, own := range map[string]memory{"nothing": {}, "zeros": {home: make([]byte, c.size)}} {
+		t.Run(name, func(t *testing.T) {
+			var gap *GapError
+			if got, err := readAll(c.reader(t, Sources(left, own))); !errors.As(err, &gap) || gap.Segment != gone || len(got) != at {
+				t.Errorf("%d records of %d, then %v", len(got), at, err)
+			}
+			got, err := LastRecordBefore(context.Background(), Sources(left, own), c.size, c.systemID, PathOf(1, nil), all[at].Start, 0)
+			if err != nil || got != all[at-1] {
+				t.Errorf("before it: %v, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestLastRecordBefore(t *testing.T) {
 	c := sampleWAL(t)
 	ctx, path := context.Background(), PathOf(1, nil)
