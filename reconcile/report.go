@@ -23,17 +23,23 @@ func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Stat
 		return Status{}, err
 	}
 	in := &view{site: site, state: &state, now: now}
-	s := Status{Format: Format, Site: site.Name, Standby: in.standbyStatus(), Archive: in.archiveStatus(),
-		Snapshots: in.snapshotStatuses(), Windows: []Window{}, Restores: in.restoreStatuses(), LastDrill: in.lastDrill()}
-	if p := state.ZFS.Pool; p != nil {
-		s.Pool = &PoolStatus{Name: p.Name, Health: p.Health, Size: p.Size, Free: p.Free}
-	}
+	s := h.report(ctx, in)
 	s.Standby.SlotRetainedBytes = h.slotRetained(ctx, in)
-	s.Failures = state.failureTexts()
-	h.addWindows(ctx, in, &s)
-	s.WindowsUnknown = len(s.Windows) == 0 && len(s.Failures) > 0
 	s.Verdict = Judge(site, s, now)
 	return s, nil
+}
+
+// report is a status of what was seen; it runs no program and asks no primary.
+func (h *Host) report(ctx context.Context, in *view) Status {
+	s := Status{Format: Format, Site: in.site.Name, Standby: in.standbyStatus(), Archive: in.archiveStatus(),
+		Snapshots: in.snapshotStatuses(), Windows: []Window{}, Restores: in.restoreStatuses(), LastDrill: in.lastDrill()}
+	if p := in.state.ZFS.Pool; p != nil {
+		s.Pool = &PoolStatus{Name: p.Name, Health: p.Health, Size: p.Size, Free: p.Free}
+	}
+	s.Failures = in.state.failureTexts()
+	h.addWindows(ctx, in, &s)
+	s.WindowsUnknown = len(s.Windows) == 0 && len(s.Failures) > 0
+	return s
 }
 
 // poolSuspended is the health of a pool whose devices are gone, so that nothing
@@ -113,6 +119,10 @@ func (in *view) standbyStatus() StandbyStatus {
 	}
 	s.LagBytes, s.LagSeconds = lag(*st, in.now)
 	s.Connect, s.Role = fmt.Sprintf("host=%s port=%d", c.Process.SocketDir, c.Process.Port), in.adminRole()
+	s.ArchiveFailures = &st.FailedCount
+	if st.LastArchivedAt != nil {
+		s.LastArchivedAt = timePtr(*st.LastArchivedAt)
+	}
 	if st.LastFailedAt != nil && (st.LastArchivedAt == nil || st.LastFailedAt.After(*st.LastArchivedAt)) {
 		s.ArchiverFailing = st.LastFailedWAL
 	}

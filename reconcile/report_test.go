@@ -138,7 +138,7 @@ func TestReportOfAConvergedHost(t *testing.T) {
 	in := givenView(site, &state)
 	commit := ago(time.Minute)
 	wantStandby := StandbyStatus{State: StandbyStreaming, Running: true, Connected: true, InRecovery: true, SystemIdentifier: "7123456789012345678", Timeline: 1, ReceivedLSN: lsn(110), ReplayedLSN: lsn(110),
-		ReplayedCommitAt: timePtr(commit), LagBytes: new(int64), LagSeconds: new(float64), PendingRestart: []string{}, Connect: "host=/run/zreconcile/s1 port=1922", Role: "postgres"}
+		ReplayedCommitAt: timePtr(commit), LagBytes: new(int64), LagSeconds: new(float64), PendingRestart: []string{}, Connect: "host=/run/zreconcile/s1 port=1922", Role: "postgres", ArchiveFailures: new(int64)}
 	if diff := cmp.Diff(wantStandby, in.standbyStatus()); diff != "" {
 		t.Errorf("standby (-want +got):\n%s", diff)
 	}

@@ -66,6 +66,8 @@ type StandbyStatus struct {
 	Connect          string       `json:"connect,omitempty"`
 	Role             string       `json:"role,omitempty"`            // to connect as: the admin role
 	ArchiverFailing  string       `json:"archiverFailing,omitempty"` // the WAL file that archive_command fails on
+	ArchiveFailures  *int64       `json:"archiveFailures,omitempty"` // calls of archive_command that failed (pg_stat_archiver)
+	LastArchivedAt   *Time        `json:"lastArchivedAt,omitempty"`
 
 	Slot              string `json:"slot,omitempty"`    // the replication slot that the file names
 	SlotRetainedBytes *int64 `json:"slotRetainedBytes"` // WAL that the primary keeps for it; null: unknown, or no slot

@@ -21,7 +21,8 @@ type WatchOptions struct {
 	LockTimeout time.Duration
 	Notify      func(state string) error // sd_notify(3)
 	OnPlan      func(Plan)
-	Reload      <-chan os.Signal // SIGHUP
+	OnRound     func(Plan, error, Sight) // hears of each apply, also of one that found nothing to do; nil is nobody
+	Reload      <-chan os.Signal         // SIGHUP
 }
 
 const (
@@ -84,7 +85,7 @@ func (w *watching) round(ctx context.Context) time.Duration {
 		w.tell("STATUS=apply failed: " + err.Error())
 		return wait
 	}
-	if plan.failed() {
+	if plan.Failed() {
 		w.tell("STATUS=some changes failed; trying again")
 		return earlier(w.retry.NextBackOff(), w.untilNext(plan))
 	}
@@ -123,11 +124,14 @@ func (w *watching) apply(ctx context.Context) (Plan, error) {
 	site := w.site
 	w.glance = func() string { return glance(site, state) }
 	w.seen = w.glance()
+	if w.options.OnRound != nil && ctx.Err() == nil {
+		w.options.OnRound(plan, err, Sight{host: w.host, site: site, state: state})
+	}
 	return plan, err
 }
 
-// failed is true of a plan of which something failed or could not be observed.
-func (p Plan) failed() bool {
+// Failed is true of a plan of which something failed or could not be observed.
+func (p Plan) Failed() bool {
 	for _, c := range p.Changes {
 		if c.Result == Failed {
 			return true

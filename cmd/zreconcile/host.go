@@ -43,6 +43,12 @@ func (p *program) thisHost() host {
 	if p.onChange != nil {
 		h.OnChange = p.onChange
 	}
+	if tell := h.OnChange; p.counted != nil {
+		h.OnChange = func(c reconcile.Change, took time.Duration) {
+			tell(c, took)
+			p.counted(c, took)
+		}
+	}
 	return machine{h}
 }
 

@@ -30,6 +30,7 @@ type program struct {
 	log      *slog.Logger
 	progress *progress
 	onChange func(c reconcile.Change, took time.Duration) // nil leaves it to the log
+	counted  func(c reconcile.Change, took time.Duration) // hears of each as well; nil is nobody
 }
 
 // usageError is a command line that does not say what it should.

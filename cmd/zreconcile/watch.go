@@ -18,7 +18,10 @@ import (
 	"github.com/zreconcile/zreconcile/reconcile"
 )
 
-type watchOptions struct{ lockTimeout time.Duration }
+type watchOptions struct {
+	lockTimeout time.Duration
+	metrics     string // address to serve on; "" serves nothing
+}
 
 func newWatch(p *program) *cobra.Command {
 	var o watchOptions
@@ -34,6 +37,7 @@ service of Type=notify. With -o json it writes one plan a line. Needs root.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runWatch(cmd.Context(), p, o) },
 	}
+	cmd.Flags().StringVar(&o.metrics, "metrics", "", "serve /metrics for Prometheus, /healthz and /readyz on `ADDR`, such as :9187 (of localhost unless a host is named)")
 	addLockTimeout(cmd, &o.lockTimeout)
 	return cmd
 }
@@ -55,6 +59,10 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 	go p.pingWatchdog(ctx)
+	onRound, err := p.serveMetrics(ctx, o.metrics)
+	if err != nil {
+		return err
+	}
 
 	watched := &watchedSite{path: path, read: readSite, show: p.showProblems, log: p.log}
 	err = p.newHost().Watch(ctx, reconcile.WatchOptions{
@@ -64,6 +72,7 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 		LockTimeout: o.lockTimeout,
 		Notify:      notifySystemd,
 		OnPlan:      p.tellPlan,
+		OnRound:     onRound,
 		Reload:      reload,
 	})
 	if ctx.Err() != nil {

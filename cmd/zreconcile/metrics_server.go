@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/zreconcile/zreconcile/reconcile"
+)
+
+// exporter serves what monitoring asks of a watch: /metrics, /healthz (the
+// process works) and /readyz (the last apply came to its end, and nothing
+// failed). It runs no program.
+type exporter struct {
+	clock    func() time.Time
+	changes  *prometheus.CounterVec
+	took     *prometheus.CounterVec
+	applies  *prometheus.CounterVec
+	applied  prometheus.Gauge
+	blocked  prometheus.Gauge
+	registry *prometheus.Registry
+
+	mu     sync.Mutex
+	look   *reconcile.Sight // what watch last saw; nil before the first apply
+	last   reconcile.Status
+	lastAt time.Time
+	ready  error
+}
+
+// freshness is how long a scrape may be answered from the one before.
+const freshness = 5 * time.Second
+
+// lookDeadline bounds what a scrape waits for the standby.
+const lookDeadline = 5 * time.Second
+
+var errNotApplied = errors.New("the first apply has not ended yet")
+
+func newExporter(version string, clock func() time.Time) *exporter {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "zreconcile_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "zreconcile_" + name, Help: help})
+	}
+	e := &exporter{clock: clock, ready: errNotApplied, registry: prometheus.NewRegistry(),
+		changes: counter("changes_total", "Changes that applies made or tried, by kind and result.", "kind", "result"),
+		took:    counter("change_seconds_total", "Time that changes took, by kind.", "kind"),
+		applies: counter("applies_total", "Applies by outcome: done, failed, blocked.", "outcome"),
+		applied: gauge("apply_last_timestamp_seconds", "When the last apply ended."),
+		blocked: gauge("blocked_changes", "Changes that wait for a person's decision."),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "zreconcile_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
+	info.Set(1)
+	e.registry.MustRegister(e.changes, e.took, e.applies, e.applied, e.blocked, info, collector{e.status})
+	return e
+}
+
+// onChange counts a change of an apply.
+func (e *exporter) onChange(c reconcile.Change, took time.Duration) {
+	e.changes.WithLabelValues(c.Kind, string(c.Result)).Inc()
+	e.took.WithLabelValues(c.Kind).Add(took.Seconds())
+}
+
+// onRound notes how an apply of the watch ended and how to look at what it saw.
+func (e *exporter) onRound(plan reconcile.Plan, err error, seen reconcile.Sight) {
+	outcome := "done"
+	switch {
+	case err != nil || plan.Failed():
+		outcome = "failed"
+	case plan.Summary.Block > 0:
+		outcome = "blocked"
+	}
+	e.applies.WithLabelValues(outcome).Inc()
+	e.applied.Set(unixSeconds(e.clock()))
+	e.blocked.Set(float64(plan.Summary.Block))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.look, e.lastAt = &seen, time.Time{}
+	e.ready = err
+	if err == nil && plan.Failed() {
+		e.ready = errors.New("some changes of the last apply failed")
+	}
+}
+
+// status looks at the host; false before the first apply.
+func (e *exporter) status() (reconcile.Status, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.look == nil {
+		return reconcile.Status{}, false
+	}
+	if now := e.clock(); now.Sub(e.lastAt) >= freshness {
+		ctx, cancel := context.WithTimeout(context.Background(), lookDeadline)
+		defer cancel()
+		e.last, e.lastAt = e.look.Status(ctx, now), now
+	}
+	return e.last, true
+}
+
+func (e *exporter) readiness(w http.ResponseWriter, _ *http.Request) {
+	e.mu.Lock()
+	err := e.ready
+	e.mu.Unlock()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ok")
+}
+
+func (e *exporter) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", e.readiness)
+	return mux
+}
+
+// listenMetrics opens the address; without a host it is that of localhost, since
+// what is served is for this host's own agent unless told otherwise.
+func listenMetrics(ctx context.Context, address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--metrics %s: want HOST:PORT or :PORT: %w", address, err)}
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, fmt.Errorf("serving metrics: %w", err)
+	}
+	return listener, nil
+}
+
+// serveMetrics begins to serve, where an address is given; what it returns hears
+// of each round of the watch.
+func (p *program) serveMetrics(ctx context.Context, address string) (onRound func(reconcile.Plan, error, reconcile.Sight), err error) {
+	if address == "" {
+		return nil, nil
+	}
+	listener, err := listenMetrics(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	info, _ := debug.ReadBuildInfo()
+	e := newExporter(buildVersion(info).Version, p.clock)
+	p.counted = e.onChange
+	go func() {
+		if err := e.serve(ctx, listener); err != nil {
+			p.log.Error("the metrics are not served any more", "error", err)
+		}
+	}()
+	p.log.Info("serving metrics", "address", listener.Addr().String())
+	return e.onRound, nil
+}
+
+// serve answers until ctx ends.
+func (e *exporter) serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving metrics: %w", err)
+	}
+	return nil
+}
