@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -51,7 +52,9 @@ func (h *Host) Watch(ctx context.Context, o WatchOptions) error {
 	w.follow()
 	w.tell("READY=1\nSTATUS=applying")
 	for ctx.Err() == nil {
-		if err := w.sleep(ctx, w.round(ctx)); err != nil {
+		wait := w.round(ctx)
+		debug.FreeOSMemory() // what a round took, a daemon at rest should not keep
+		if err := w.sleep(ctx, wait); err != nil {
 			return err
 		}
 	}

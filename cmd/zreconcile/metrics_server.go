@@ -101,6 +101,7 @@ func (e *exporter) status() (reconcile.Status, bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), lookDeadline)
 		defer cancel()
 		e.last, e.lastAt = e.look.Status(ctx, now), now
+		debug.FreeOSMemory() // reading WAL takes memory that a daemon at rest should not keep
 	}
 	return e.last, true
 }
