@@ -31,6 +31,7 @@ type Reader struct {
 	failed  uint64         // the segment number that the last failure is in
 	record  []byte         // a record that spans pages is put together here
 	skipped []*DamagedError
+	changes []Record // of the primary's settings
 }
 
 // NewReader reads from start on, along a path of timelines. Start is the start
@@ -51,6 +52,9 @@ func (r *Reader) AtBoundary() bool { return r.boundary }
 // Damaged lists the copies that were passed over because another source had a
 // better one.
 func (r *Reader) Damaged() []*DamagedError { return r.skipped }
+
+// ParameterChanges are the records of those that were read.
+func (r *Reader) ParameterChanges() []Record { return r.changes }
 
 // Close closes the open segment.
 func (r *Reader) Close() error {
@@ -84,6 +88,9 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 		r.boundary = rec.Start == r.start || rec.Start == r.afterPageHeader(r.start)
 	}
 	r.pos, r.prev = rec.End, rec.Start
+	if rec.Kind == ParameterChange {
+		r.changes = append(r.changes, rec)
+	}
 	return rec, nil
 }
 

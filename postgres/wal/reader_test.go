@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,8 @@ func describe(r Record) string {
 		return s + fmt.Sprintf(" %s %s", r.Kind, r.Name)
 	case CheckpointOnline, CheckpointShutdown:
 		return s + fmt.Sprintf(" %s %s", r.Kind, r.RedoLSN)
+	case ParameterChange:
+		return s + fmt.Sprintf(" %s %+v", r.Kind, r.Settings)
 	}
 	return s + " " + r.Kind.String()
 }
@@ -49,6 +52,19 @@ var (
 	dumpRunning    = regexp.MustCompile(`nextXid (\d+) latestCompletedXid \d+ oldestRunningXid (\d+)(?:; (\d+) xacts:)?`)
 	dumpPrepared   = regexp.MustCompile(`PREPARED (\d+):`)
 )
+
+var dumpSettings = regexp.MustCompile(`(\w+)=(\w+)`)
+
+// dumpedSettings reads those of a parameter change.
+func dumpedSettings(desc string) Settings {
+	number, minimal := map[string]int{}, false
+	for _, m := range dumpSettings.FindAllStringSubmatch(desc, -1) {
+		number[m[1]], _ = strconv.Atoi(m[2])
+		minimal = minimal || m[1] == "wal_level" && m[2] == "minimal"
+	}
+	return Settings{MaxConnections: number["max_connections"], MaxWorkerProcesses: number["max_worker_processes"], MaxWALSenders: number["max_wal_senders"],
+		MaxPreparedXacts: number["max_prepared_xacts"], MaxLocksPerXact: number["max_locks_per_xact"], Minimal: minimal}
+}
 
 func dumped(t *testing.T, line string) string {
 	m := dumpLine.FindStringSubmatch(line)
@@ -84,7 +100,7 @@ func dumped(t *testing.T, line string) string {
 	case strings.HasPrefix(desc, "SWITCH"):
 		return s + " switch"
 	case strings.HasPrefix(desc, "PARAMETER_CHANGE"):
-		return s + " parameter change"
+		return s + fmt.Sprintf(" parameter change %+v", dumpedSettings(desc))
 	}
 	return s
 }

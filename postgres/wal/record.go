@@ -43,9 +43,10 @@ type Record struct {
 	// Time of a commit, abort or restore point, by the clock of the primary;
 	// zero in other records.
 	Time        time.Time
-	Name        string // of a restore point
-	TwoPhaseXID uint32 // of the prepared transaction that is committed or aborted here
-	RedoLSN     LSN    // of a checkpoint
+	Name        string   // of a restore point
+	TwoPhaseXID uint32   // of the prepared transaction that is committed or aborted here
+	RedoLSN     LSN      // of a checkpoint
+	Settings    Settings // of a parameter change
 	Running     Running
 }
 
@@ -121,7 +122,7 @@ func decode(b []byte, version int) (Record, error) {
 		}
 	}
 	switch rec.Kind {
-	case Other, Switch, ParameterChange, EndOfRecovery:
+	case Other, Switch, EndOfRecovery:
 		return rec, nil
 	}
 	data, err := mainData(b)
@@ -139,6 +140,10 @@ func (r *Record) decodeData(data []byte, version int) error {
 	case CheckpointOnline, CheckpointShutdown:
 		r.RedoLSN = LSN(binary.LittleEndian.Uint64(data))
 		return nil
+	case ParameterChange:
+		var err error
+		r.Settings, err = decodeSettings(data)
+		return err
 	case RunningXacts:
 		return r.decodeRunning(data)
 	case RestorePoint:
