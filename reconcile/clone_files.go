@@ -7,6 +7,7 @@ import (
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/conf"
+	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 )
 
@@ -98,14 +99,19 @@ func onOff(b bool) string {
 
 // cloneBase is the one complete postgresql.conf of a clone: what the snapshot's
 // files come to, without includes and without what can't be used here, and the
-// minimums that its own pg_control asks for (pitfalls 28, 31).
-func (in *view) cloneBase(snapshot map[string][]byte, control postgres.ControlData) []byte {
+// minimums that its own pg_control and the WAL on the way ask for (pitfalls 28,
+// 31, 40): the primary may have raised one, and lowered it again since.
+func (in *view) cloneBase(snapshot map[string][]byte, control postgres.ControlData, onTheWay wal.Settings) []byte {
 	var floor []conf.Setting
 	least := controlMinimums(&control)
-	if live := in.state.Cluster.Control; live != nil {
-		for name, value := range controlMinimums(live) { // the primary may have raised it on the way
+	raise := func(minimums map[string]int) {
+		for name, value := range minimums {
 			least[name] = max(least[name], value)
 		}
+	}
+	raise(settingsMinimums(onTheWay))
+	if live := in.state.Cluster.Control; live != nil {
+		raise(controlMinimums(live))
 	}
 	for name, value := range least {
 		floor = append(floor, conf.Setting{Name: name, Value: strconv.Itoa(value), Why: "no lower than when the WAL was written"})

@@ -148,7 +148,7 @@ func (h *Host) prepareClone(ctx context.Context, in *view, r spec.Restore, mount
 	if err != nil {
 		return s, stop, err
 	}
-	wanted.files[mainFile] = in.cloneBase(have, control)
+	wanted.files[mainFile] = in.cloneBase(have, control, resolved.Settings)
 	wanted.files[autoFile] = []byte{}
 	if stop.waits() {
 		wanted.files[signalFile] = []byte{}

@@ -20,6 +20,7 @@ type reach struct {
 	systemID uint64
 	path     wal.Path
 	skipped  *[]*wal.DamagedError // copies that were passed over for better ones
+	changes  *[]wal.Record        // of the primary's settings, that were read
 }
 
 // reachOf gathers it, along the path to the timeline of the standby.
@@ -39,7 +40,7 @@ func reachAlong(in *view, timeline wal.Timeline, more ...string) (reach, error) 
 		return reach{}, err
 	}
 	return reach{source: wal.Sources(sources...), size: in.segmentSize(), systemID: in.systemNumber(),
-		path: wal.PathOf(timeline, history), skipped: new([]*wal.DamagedError)}, nil
+		path: wal.PathOf(timeline, history), skipped: new([]*wal.DamagedError), changes: new([]wal.Record)}, nil
 }
 
 // walDirs are the directories of WAL of a site: the archive, and the live pg_wal.
@@ -104,11 +105,12 @@ func (r reach) start(ctx context.Context, consistent wal.LSN) (wal.LSN, error) {
 }
 
 // reader reads on from a boundary of records; done closes it, and notes the
-// copies that it passed over.
+// copies that it passed over and the settings that the primary changed.
 func (r reach) reader(from wal.LSN) (reader *wal.Reader, done func()) {
 	reader = wal.NewReader(r.source, r.size, r.systemID, r.path, from)
 	return reader, func() {
 		*r.skipped = append(*r.skipped, reader.Damaged()...)
+		*r.changes = append(*r.changes, reader.ParameterChanges()...)
 		_ = reader.Close() // only read
 	}
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,9 @@ func (in *view) primarysOwn(r Resolution) error {
 }
 
 func (h *Host) locate(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
+	if why, mend := in.archiveAway(); why != "" {
+		return Resolution{}, refuse(mend, "%s", why)
+	}
 	all := usable(in)
 	if len(all) == 0 {
 		return Resolution{}, refuse("take a snapshot: zreconcile snapshot", "no snapshot of this site can be a base yet")
@@ -99,6 +103,15 @@ func (h *Host) locate(ctx context.Context, in *view, r spec.Restore) (Resolution
 		return Resolution{}, err
 	}
 	return in.supplied(ctx, reach, found)
+}
+
+// archiveAway says why nobody can look into the archive: then a clone is given no
+// WAL at all, since what the archive holds is preferred to any other copy.
+func (in *view) archiveAway() (why, mend string) {
+	if in.site.Archive == nil {
+		return "", ""
+	}
+	return mountBlock(in, in.site.Archive.Dir)
 }
 
 // locateOn looks along one path of timelines. A snapshot that is named needs
@@ -149,11 +162,31 @@ func (in *view) supplied(ctx context.Context, r reach, found Resolution) (Resolu
 		found.Damaged = slices.Compact(append(damaged, inDir(a.Dir, *r.skipped)...))
 	}
 	found.Supplies, _ = c.follow(found.Base.Redo, max(found.End, found.Base.Consistent))
-	return found, nil
+	found.Settings, err = r.settingsBetween(found.Base.Redo, found.End)
+	return found, err
 }
 
-// usable are the snapshots that recovery can start from, oldest first: those
-// whose earliest moment is known, of this cluster.
+// settingsBetween is the highest of each setting that the primary changed on the
+// way from redo to an LSN. Where it lowered one again, neither the snapshot nor
+// the standby tells of that.
+func (r reach) settingsBetween(redo, end wal.LSN) (highest wal.Settings, err error) {
+	for _, change := range *r.changes {
+		switch {
+		case change.Start < redo, change.Start >= end:
+		case change.Settings.Minimal:
+			return highest, refuse(fmt.Sprintf("what came before can be had, up to {lsn: %s, stop: before}", change.Start),
+				"at %s the primary was started with wal_level=minimal, and no server replays WAL beyond that", change.Start)
+		default:
+			highest = highest.AtLeast(change.Settings)
+		}
+	}
+	return highest, nil
+}
+
+// usable are the snapshots that recovery can start from, those first that are
+// consistent first: those whose earliest moment is known, of this cluster. One
+// that a later run completed is consistent later than some that were taken
+// after it.
 func usable(in *view) []Snapshot {
 	var list []Snapshot
 	id := in.systemID()
@@ -162,6 +195,7 @@ func usable(in *view) []Snapshot {
 			list = append(list, s)
 		}
 	}
+	slices.SortStableFunc(list, func(a, b Snapshot) int { return cmp.Compare(a.Consistent, b.Consistent) })
 	return list
 }
 

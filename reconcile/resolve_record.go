@@ -72,7 +72,8 @@ func lookLSN(ctx context.Context, r reach, bases []Snapshot, text string, before
 	case len(seen) > 0:
 		return seen[0], nil
 	case before && (err == nil || isHole(err)) && lsn <= max(last.record.End, base.Consistent):
-		last.record.Start, last.record.Kind = lsn, wal.Other // what may come there is not wanted
+		// What may come is not wanted; a record that begins before it is.
+		last.record = wal.Record{Start: max(lsn, last.record.End)}
 		return last, nil
 	case err != nil:
 		return sighting{}, err

@@ -35,3 +35,37 @@ func TestPitfall11_ServingTime(t *testing.T) {
 		})
 	}
 }
+
+// TestLateCompletion: a snapshot that a killed run left to a later one is
+// consistent later than those taken in between, and must not hide what they serve.
+func TestLateCompletion(t *testing.T) {
+	site := givenSite(t)
+	state := converged(t, site)
+	for i, redo := range []int{92, 94} {
+		addSnapshot(&state, site, ago(time.Duration(20-i)*time.Minute), redo)
+	}
+	in := givenView(site, &state)
+	list := usable(in)
+	if len(list) != 3 {
+		t.Fatalf("%d snapshots can be a base", len(list))
+	}
+	late := list[1].Name
+	for i := range state.ZFS.Snapshots {
+		if s := &state.ZFS.Snapshots[i]; s.Name == late {
+			s.Properties[markConsistent] = local("", lsn(105).String())[""]
+			s.Properties[markEarliestAt] = local("", FormatTime(ago(time.Minute)))[""]
+		}
+	}
+	if list = usable(in); list[2].Name != late {
+		t.Errorf("the bases in the order of WAL are %s, %s and %s", list[0].Name, list[1].Name, list[2].Name)
+	}
+	if n := servingTime(list, ago(2*time.Minute)); n != 2 {
+		t.Errorf("%d snapshots serve a time between, want 2", n)
+	}
+
+	at := func(minutes int) *Moment { return &Moment{Time: timePtr(ago(time.Duration(minutes) * time.Minute))} }
+	got := windows([]SnapshotStatus{{Earliest: at(5), Latest: at(1)}, {Earliest: at(9), Latest: at(1)}, {Earliest: at(3), Latest: &Moment{}}})
+	if len(got) != 1 || !got[0].From.Equal(ago(9*time.Minute)) || !got[0].To.Equal(ago(time.Minute)) {
+		t.Errorf("the windows are %v", got)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/conf"
+	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 )
 
@@ -138,13 +139,20 @@ func minimums(control *postgres.ControlData, put func(name, value, why string)) 
 	}
 }
 
+// controlMinimums are the settings that a hot standby needs no lower than
+// pg_control says, which has those of the last change that was replayed.
 func controlMinimums(c *postgres.ControlData) map[string]int {
+	return settingsMinimums(wal.Settings{MaxConnections: c.MaxConnections, MaxWorkerProcesses: c.MaxWorkerProcesses,
+		MaxWALSenders: c.MaxWALSenders, MaxPreparedXacts: c.MaxPreparedXacts, MaxLocksPerXact: c.MaxLocksPerXact})
+}
+
+func settingsMinimums(s wal.Settings) map[string]int {
 	return map[string]int{
-		"max_connections":           c.MaxConnections,
-		"max_worker_processes":      c.MaxWorkerProcesses,
-		"max_wal_senders":           c.MaxWALSenders,
-		"max_prepared_transactions": c.MaxPreparedXacts,
-		"max_locks_per_transaction": c.MaxLocksPerXact,
+		"max_connections":           s.MaxConnections,
+		"max_worker_processes":      s.MaxWorkerProcesses,
+		"max_wal_senders":           s.MaxWALSenders,
+		"max_prepared_transactions": s.MaxPreparedXacts,
+		"max_locks_per_transaction": s.MaxLocksPerXact,
 	}
 }
 

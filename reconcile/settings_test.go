@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/zreconcile/zreconcile/postgres/conf"
+	"github.com/zreconcile/zreconcile/postgres/wal"
 )
 
 // inForce is what the standby's server would load of the state's files, once
@@ -53,7 +54,7 @@ func TestPitfall20_NorInAClone(t *testing.T) {
 	site := givenSite(t)
 	state := converged(t, site)
 	flat := givenView(site, &state).cloneBase(map[string][]byte{
-		mainFile: []byte("archive_cleanup_command = 'rm %r'\n"), autoFile: []byte("archive_cleanup_command = 'rm %r'\n")}, *state.Cluster.Control)
+		mainFile: []byte("archive_cleanup_command = 'rm %r'\n"), autoFile: []byte("archive_cleanup_command = 'rm %r'\n")}, *state.Cluster.Control, wal.Settings{})
 	if got := conf.Effective(flat)["archive_cleanup_command"]; got != "" {
 		t.Errorf("archive_cleanup_command is %q", got)
 	}

@@ -203,6 +203,7 @@ type Resolution struct {
 	Path     wal.Path      // of timelines, up to the stop
 	Supplies []supply      // where the WAL from the base's redo to End comes from
 	Damaged  []wal.Segment // whose archived copies are damaged, and set aside for sound ones
+	Settings wal.Settings  // the highest of the primary's on the way, where it changed any
 }
 
 // StopPoint is where recovery ends, as recovery_target_lsn and

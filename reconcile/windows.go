@@ -1,8 +1,10 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/docker/go-units"
@@ -16,6 +18,12 @@ import (
 // is shown can be restored: a time only where WAL proves which transaction is
 // the first one after it.
 func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
+	if why, _ := in.archiveAway(); why != "" {
+		for i := range s.Snapshots {
+			s.Snapshots[i].LatestWhy = why
+		}
+		return
+	}
 	if err := in.checkHeaders(); err != nil {
 		s.Failures = append(s.Failures, err.Error())
 		return
@@ -30,13 +38,16 @@ func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
 	for i := len(spans) - 1; i >= 0; i-- {
 		snap, reached := &s.Snapshots[i], spans[i]
 		snap.LatestWhy, snap.Lost = reached.why, reached.lost
-		switch {
-		case !reached.base:
-		case reached.joins > i:
+		if !reached.base {
+			continue
+		}
+		if reached.joins > i {
 			joined := s.Snapshots[reached.joins]
 			snap.Latest, snap.LatestWhy, snap.Lost = joined.Latest, joined.LatestWhy, joined.Lost
-		default:
-			snap.Latest = r.latestFrom(ctx, coverageOf(in, r.path), list[i], in.state.Cluster.Status)
+		}
+		if snap.Latest == nil || snap.Latest.Time == nil { // what is proven lies before the later one
+			latest, why := r.latestFrom(ctx, coverageOf(in, r.path), list[i], in.state.Cluster.Status)
+			snap.Latest, snap.LatestWhy = latest, cmp.Or(why, snap.LatestWhy)
 		}
 	}
 	s.Windows = windows(s.Snapshots)
@@ -123,8 +134,15 @@ const latestTail = 64 << 20
 // latestFrom is the latest moment that the WAL from a snapshot on reaches. A time
 // is proven by the commit or abort behind it, so the last one of the WAL bounds
 // it; where the standby has all that the primary tells of, its last message does.
-func (r reach) latestFrom(ctx context.Context, c coverage, snap Snapshot, status *postgres.Status) *Moment {
-	latest := &Moment{LSN: snap.Consistent, Time: timePtr(snap.EarliestAt)}
+// Without either none is: what the primary did next is not known. Why is what
+// ends recovery in the middle of the WAL; "" is nothing.
+func (r reach) latestFrom(ctx context.Context, c coverage, snap Snapshot, status *postgres.Status) (latest *Moment, why string) {
+	latest = &Moment{LSN: snap.Consistent}
+	proven := func(t time.Time) {
+		if !t.Before(snap.EarliestAt) && (latest.Time == nil || t.After(latest.Time.Time)) {
+			latest.Time = timePtr(t)
+		}
+	}
 	_, end := c.readable().follow(snap.Consistent, 0)
 	from := snap.Consistent
 	if tail := end - min(end, latestTail); tail > from {
@@ -136,16 +154,20 @@ func (r reach) latestFrom(ctx context.Context, c coverage, snap Snapshot, status
 		if rec.End <= snap.Consistent {
 			return false
 		}
+		if rec.Settings.Minimal {
+			why = fmt.Sprintf("at %s the primary was started with wal_level=minimal, and no server replays WAL beyond that", rec.Start)
+			return true
+		}
 		latest.LSN = rec.End
-		if before := rec.Time.Add(-time.Microsecond); rec.IsXact() && before.After(latest.Time.Time) {
-			latest.Time = timePtr(before)
+		if rec.IsXact() {
+			proven(rec.Time.Add(-time.Microsecond))
 		}
 		return false
 	})
-	if status != nil && status.Connected() && status.PrimaryTime != nil && latest.LSN >= status.ReceiverLatestEnd && status.PrimaryTime.After(latest.Time.Time) {
-		latest.Time = timePtr(*status.PrimaryTime)
+	if why == "" && status != nil && status.Connected() && status.PrimaryTime != nil && latest.LSN >= status.ReceiverLatestEnd {
+		proven(*status.PrimaryTime)
 	}
-	return latest
+	return latest, why
 }
 
 // endsAsReceived is why WAL ends where nothing is missing.
@@ -176,10 +198,12 @@ func (in *view) endReason(c coverage, end wal.LSN) string {
 // windows joins what each snapshot serves where it meets or overlaps.
 func windows(snapshots []SnapshotStatus) []Window {
 	out := []Window{}
-	for _, s := range snapshots {
-		if s.Earliest == nil || s.Earliest.Time == nil || s.Latest == nil || s.Latest.Time == nil {
-			continue
-		}
+	list := slices.DeleteFunc(slices.Clone(snapshots), func(s SnapshotStatus) bool {
+		return s.Earliest == nil || s.Earliest.Time == nil || s.Latest == nil || s.Latest.Time == nil
+	})
+	// One that a later run completed serves from later on than some after it.
+	slices.SortStableFunc(list, func(a, b SnapshotStatus) int { return a.Earliest.Time.Compare(b.Earliest.Time.Time) })
+	for _, s := range list {
 		from, to := *s.Earliest.Time, *s.Latest.Time
 		if n := len(out); n > 0 && !from.After(out[n-1].To.Time) {
 			if to.After(out[n-1].To.Time) {
