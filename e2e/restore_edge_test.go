@@ -144,3 +144,28 @@ func TestRestoreBeyondMinimalWAL(t *testing.T) {
 		t.Errorf("it holds %s", got)
 	}
 }
+
+// TestRestoreAwaitsAsynchronousCommits: what did not wait for the disk is sent to
+// us late, and is no less committed. Whether there was any only the server can
+// say that the standby follows. Pitfall 12.
+func TestRestoreAwaitsAsynchronousCommits(t *testing.T) {
+	p := ownPrimary(t, primary.Plain)
+	s := newSite(t, p)
+	s.converges(t)
+	s.stepTable(t)
+	s.caughtUp(t)
+	must(t, p.Exec("ALTER SYSTEM SET wal_writer_delay = '4s'", "SELECT pg_reload_conf()"))
+	must(t, p.Exec("SET synchronous_commit = off", "INSERT INTO steps VALUES (1)", "SELECT pg_sleep(0.2)", // wakes the WAL writer
+		"INSERT INTO steps VALUES (2)"))
+	moment := s.onPrimary(t, clockNow)
+	s.declare(t, entry{Name: "r", Target: fmt.Sprintf("time: %q", moment), Port: s.RestorePort})
+	s.run(t, "apply", "--only", "restore").exits(t, exitDone)
+	if got := s.on(t, "r", steps); got != "1 2" {
+		t.Errorf("it holds %s", got)
+	}
+
+	quiet := s.onPrimary(t, clockNow)
+	s.Primary = ownPrimary(t, primary.Plain)
+	s.declare(t, entry{Name: "other", Target: fmt.Sprintf("time: %q", quiet), Port: s.RestorePort})
+	s.plan(t).says(t, "is not the one that the standby follows")
+}

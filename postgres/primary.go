@@ -39,6 +39,9 @@ type PrimaryInfo struct {
 	SegmentSize   int64  // bytes
 	WALLevel      string
 	BootstrapRole string // empty when an ordinary login is refused
+	// WALWriterDelay is its wal_writer_delay: a commit that did not wait for it
+	// is flushed, and sent to us, after up to three times that.
+	WALWriterDelay time.Duration
 }
 
 // PrimarySizes is what a base backup would copy, without WAL.
@@ -110,7 +113,7 @@ func Identify(ctx context.Context, p Primary) (PrimaryInfo, error) {
 		return PrimaryInfo{}, err
 	}
 	shown := map[string]string{}
-	for _, name := range []string{"wal_segment_size", "server_version_num", "wal_level"} {
+	for _, name := range []string{"wal_segment_size", "server_version_num", "wal_level", "wal_writer_delay"} {
 		row, err := askRow(ctx, conn, "SHOW "+name, 1)
 		if err != nil {
 			return PrimaryInfo{}, primaryError(err)
@@ -122,6 +125,9 @@ func Identify(ctx context.Context, p Primary) (PrimaryInfo, error) {
 		return PrimaryInfo{}, primaryError(err)
 	}
 	if info.SegmentSize, err = parseMemory(shown["wal_segment_size"]); err != nil {
+		return PrimaryInfo{}, primaryError(err)
+	}
+	if info.WALWriterDelay, err = time.ParseDuration(shown["wal_writer_delay"]); err != nil { // ms or s
 		return PrimaryInfo{}, primaryError(err)
 	}
 	info.BootstrapRole = p.bootstrapRole(ctx)

@@ -49,8 +49,13 @@ func (h *Host) locateTime(ctx context.Context, in *view, r reach, bases []Snapsh
 
 // quietMargin is how far the primary's clock must be beyond a target before
 // the absence of commits proves anything: a commit's time is taken before its
-// record is flushed.
+// record is flushed. To that comes what an asynchronous commit may wait for
+// the WAL writer (PostgreSQL documentation, "Asynchronous Commit").
 const quietMargin = time.Second
+
+func marginOf(info postgres.PrimaryInfo) time.Duration {
+	return quietMargin + 3*info.WALWriterDelay
+}
 
 // catchUp bounds the wait for what the primary has already written.
 const catchUp = 15 * time.Second
@@ -69,26 +74,44 @@ func (h *Host) provenQuiet(ctx context.Context, in *view, t time.Time, upTo Mome
 	}
 	ahead := func() time.Duration {
 		now := status.PrimaryTime.Add(h.Clock().Sub(*status.LastMsgReceiptAt)) // the primary's clock
-		return t.Add(quietMargin).Sub(now)
+		return t.Sub(now)
 	}
-	if wait := ahead(); wait > quietMargin {
+	if ahead() > 0 {
 		return refuse(mend, "%s has not come yet on the primary", FormatTime(t))
-	} else if wait > 0 {
+	}
+	info, err := h.asked(ctx, in, t, mend)
+	if err != nil {
+		return err
+	}
+	if wait := ahead() + marginOf(info); wait > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(wait):
 		}
-	}
-	info, err := postgres.Identify(ctx, h.primary(in.site, in.state.Cluster.Password))
-	if err != nil {
-		return refuse(mend, "%s is later than the last commit received, and the primary can't be asked whether there was one: %v", FormatTime(t), err)
+		if info, err = h.asked(ctx, in, t, mend); err != nil {
+			return err
+		}
 	}
 	if info.SystemID != status.SystemID || info.Timeline != status.Timeline { // what it has written says nothing of ours
 		return refuse(mend, "%s is later than the last commit received, and the primary that the file names can't tell whether there was one: it is on timeline %d of system %d, and the standby follows timeline %d of system %d",
 			FormatTime(t), info.Timeline, info.SystemID, status.Timeline, status.SystemID)
 	}
 	return h.awaitReceived(ctx, in, info.XLogPos, mend)
+}
+
+// asked asks the primary how far its WAL goes. The file may name several hosts,
+// and the one that answers need not be the one that the standby follows.
+func (h *Host) asked(ctx context.Context, in *view, t time.Time, mend string) (postgres.PrimaryInfo, error) {
+	info, err := postgres.Identify(ctx, h.primary(in.site, in.state.Cluster.Password))
+	if err != nil {
+		return info, refuse(mend, "%s is later than the last commit received, and the primary can't be asked whether there was one: %v", FormatTime(t), err)
+	}
+	if info.SystemID != in.systemNumber() || info.Timeline != in.timeline() {
+		return info, refuse(mend, "%s is later than the last commit received, and the server that answers as the primary (system %d, timeline %d) is not the one that the standby follows (system %d, timeline %d)",
+			FormatTime(t), info.SystemID, info.Timeline, in.systemNumber(), in.timeline())
+	}
+	return info, nil
 }
 
 // awaitReceived waits until the standby has what the primary had written.
