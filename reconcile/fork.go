@@ -64,9 +64,12 @@ func (in *view) cannotStart(c Change, f fork) Change {
 
 // pathTo reads the history of a timeline from where the server looks for it.
 func (in *view) pathTo(timeline wal.Timeline) (path wal.Path, dir string, ok bool) {
-	if path, ok = in.state.Archive.Inventory.PathTo(timeline); ok { // which the server prefers
-		return path, in.site.Archive.Dir, true
+	if path, ok = in.state.Archive.Live.PathTo(timeline); ok { // wal get hides another one of the archive
+		return path, in.livePgWAL(), true
 	}
-	path, ok = in.state.Archive.Live.PathTo(timeline)
-	return path, in.livePgWAL(), ok
+	if in.site.Archive == nil {
+		return nil, "", false
+	}
+	path, ok = in.state.Archive.Inventory.PathTo(timeline)
+	return path, in.site.Archive.Dir, ok
 }

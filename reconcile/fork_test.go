@@ -24,7 +24,8 @@ func TestStandbyThatAnotherTimelineLeft(t *testing.T) {
 		{"the newest counts", map[string]string{"00000002.history": "1\t1/0\tx\n", "00000003.history": "1\t0/5000000\tx\n"}, nil, "timeline 3 forked off"},
 		{"the server finds them one by one", map[string]string{"00000004.history": "1\t0/5000000\tx\n"}, nil, ""},
 		{"a stranger's in the archive", nil, map[string]string{"00000002.history": "1\t0/5000000\tx\n"}, ""},
-		{"the archive's copy", map[string]string{"00000002.history": "1\t0/5000000\tx\n"}, map[string]string{"00000002.history": "1\t0/4000000\tx\n"}, "at 0/4000000, says /arch/wal/00000002.history"},
+		{"its own before the archive's", map[string]string{"00000002.history": "1\t0/5000000\tx\n"}, map[string]string{"00000002.history": "1\t1/0\tx\n"}, "at 0/5000000, says /data/pg/pg_wal/00000002.history"},
+		{"the archive's where it lacks one", map[string]string{"00000003.history": "1\t1/0\tx\n"}, map[string]string{"00000002.history": "1\t0/5000000\tx\n"}, ""},
 		{"not a child", map[string]string{"00000002.history": "1\t1/0\tx\n", "00000003.history": "2\t2/0\tx\n"}, nil, "timeline 3 has no part"},
 	}
 	for _, test := range tests {
