@@ -244,11 +244,12 @@ type statusJSON struct {
 		Name, GUID, RedoLSN string
 		TakenAt             time.Time
 		KeptBy              []string
-		Earliest            *struct {
+		Earliest, Latest    *struct {
 			LSN  string
 			Time *time.Time
 		}
-		Verified *struct {
+		LatestWhy string
+		Verified  *struct {
 			At       time.Time
 			OK       bool
 			Findings []string

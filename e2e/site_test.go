@@ -32,6 +32,7 @@ type site struct {
 	Set               map[string]string // standby.conf.set
 	DataProperties    string            // more properties of the data dataset, flow style
 	PoolMore          string            // more lines of pool:, indented by two
+	ArchiveMore       string            // more lines of archive:, indented by two
 	Retention         string
 	Verify            string // flow style; "" is no section
 	Restores          string // the list, indented by two; "" is none
@@ -82,6 +83,7 @@ standby:
     disable: [ssl_key_file, ssl_cert_file, ssl, huge_pages, "rds*", "pg_pathman.*", "zhparser.*", "auto_explain.*"]
 archive:
   dir: {{.WALMount}}/archive
+{{.ArchiveMore -}}
 snapshots:
   schedule: "0 0 1 1 *" # no moment of it falls into a test
   retention: {{.Retention}}

@@ -64,7 +64,7 @@ type span struct {
 
 // spans follows the WAL along a path from each of the snapshots, oldest first.
 func (in *view) spans(path wal.Path, list []Snapshot) []span {
-	c, needs := coverageOf(in, path), in.neededWAL()
+	c, points := coverageOf(in, path), in.singlePoints()
 	spans := make([]span, len(list))
 	next := 0
 	for i := len(list) - 1; i >= 0; i-- {
@@ -81,11 +81,11 @@ func (in *view) spans(path wal.Path, list []Snapshot) []span {
 		spans[i] = span{base: true, end: end}
 		if next > i && end >= bound {
 			spans[i].joins = next
-		} else if missing := c.missing(end); neededSegment(missing, needs, c.size) {
+		} else if point, single := points[s.Name]; single && !point.covers(c.missing(end), c.size) {
+			spans[i].why = fmt.Sprintf("a single point: archive.continuousFor keeps no WAL from %s on", c.missing(end).Name(c.size))
+		} else {
 			spans[i].why = in.endReason(c, end)
 			spans[i].lost = spans[i].why != endsAsReceived
-		} else {
-			spans[i].why = fmt.Sprintf("a single point: archive.continuousFor keeps no WAL from %s on", missing.Name(c.size))
 		}
 		next = i
 	}
