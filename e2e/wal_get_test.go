@@ -28,7 +28,7 @@ func TestPitfall16_17_DamageUnderRunningServers(t *testing.T) {
 	s.declare(t, entry{Name: "r", Target: "latest: true", Port: s.RestorePort})
 	s.converges(t)
 	clone, socket := s.cloneDir(t, "r"), s.status(t).Restores[0].Connect
-	stop := func(dir string) { s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", dir) }
+	stop := func(t *testing.T, dir string) { s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", dir) }
 	start := func(dir, log string) error {
 		_, err := tryCommand("runuser", "-u", "postgres", "--", filepath.Join(s.Primary.BinDir, "pg_ctl"), "start", "-w", "-D", dir, "-l", log)
 		return err
@@ -40,12 +40,12 @@ func TestPitfall16_17_DamageUnderRunningServers(t *testing.T) {
 
 	t.Run("the live standby goes on with its own", func(t *testing.T) {
 		damage(t, s.inArchive(first))
-		stop(s.DataDir())
+		stop(t, s.DataDir())
 		must(t, start(s.DataDir(), log))
 		s.standbyStreams(t)
 	})
 	t.Run("a clone is given the live one", func(t *testing.T) {
-		stop(clone)
+		stop(t, clone)
 		must(t, os.RemoveAll(filepath.Join(clone, "pg_wal", second)))
 		must(t, start(clone, log))
 		eventually(t, "the clone to come to its target", func() bool {
@@ -57,7 +57,7 @@ func TestPitfall16_17_DamageUnderRunningServers(t *testing.T) {
 		}
 	})
 	t.Run("and stops where there is none", func(t *testing.T) {
-		stop(clone)
+		stop(t, clone)
 		must(t, os.RemoveAll(filepath.Join(clone, "pg_wal", second)))
 		damage(t, s.inLive(second))
 		must(t, os.Truncate(log, 0))
