@@ -68,21 +68,28 @@ func (in *view) neededBySnapshots() []need {
 	base, bounded := in.continuousBase(keep)
 	var list []need
 	for _, s := range append(keep, in.elsewhere()...) {
-		n := need{from: s.Redo, who: "snapshot " + s.Name, own: s, lines: in.lineageFrom(s)}
 		if bounded && in.isPoint(s, base) {
-			n.to = max(s.Consistent, s.Replayed)
+			list = append(list, in.pointNeed(s))
+			continue
 		}
-		list = append(list, n)
+		list = append(list, need{from: s.Redo, who: "snapshot " + s.Name, own: s, lines: in.lineageFrom(s)})
 	}
 	return list
 }
 
-// singlePoints are the needs of the snapshots that continuousFor keeps as such.
+// pointNeed is that of a single point.
+func (in *view) pointNeed(s Snapshot) need {
+	return need{from: s.Redo, to: max(s.Consistent, s.Replayed), who: "snapshot " + s.Name, own: s, lines: in.lineageFrom(s)}
+}
+
+// singlePoints are the needs of all snapshots that continuousFor makes such, of
+// those as well that are to be destroyed.
 func (in *view) singlePoints() map[string]need {
 	points := map[string]need{}
-	for _, n := range in.neededBySnapshots() {
-		if n.to != 0 {
-			points[n.own.Name] = n
+	base, bounded := in.continuousBase(in.keptSnapshots())
+	for _, s := range ours(in.site, in.state) {
+		if bounded && in.isPoint(s, base) {
+			points[s.Name] = in.pointNeed(s)
 		}
 	}
 	return points
