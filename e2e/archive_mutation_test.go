@@ -191,7 +191,8 @@ func TestArchiveMutations(t *testing.T) {
 		s.putWAL(t, s.inLive(v.name), v.good)
 		s.run(t, "snapshot").exits(t, exitDone)
 		must(t, os.Remove(s.inLive(v.name)))
-		for _, m := range mutations(otherContent) {
+		for _, m := range some(mutations(otherContent), "a hole", "a short file", "zeros", "a damaged page header", "a damaged record, no checksum",
+			"an unfinished copy", "another cluster's segment", "another segment", "a FIFO") {
 			t.Run(m.name, func(t *testing.T) {
 				s.mutate(t, v, m)
 				exact(t)
@@ -216,6 +217,7 @@ func (s *site) baseWithDamage(t *testing.T, snapshot string) {
 		s.mutate(t, v, mutation{spoil: spoil, checksum: gone})
 		must(t, os.RemoveAll(s.inLive(v.name)))
 		s.declare(t, entry{Name: "r", Target: "snapshot: " + snapshot, Port: s.RestorePort})
+		s.plan(t).exits(t, exitPending).says(t, v.name)
 		s.apply(t).exits(t, exitDone)
 		if got := s.on(t, "r", "SELECT pg_is_in_recovery()::text"); got != "true" {
 			t.Error("it left recovery")
