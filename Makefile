@@ -24,7 +24,7 @@ build: ## bin/zreconcile
 test: ## vet, all tests, and the whole walk on real ZFS and PostgreSQL (root)
 	./e2e/setup.sh
 	go vet ./...
-	go test ./... -p 1 -count=1 -timeout 20m
+	go test ./... -p 1 -count=1 -timeout 45m
 
 oracle: ## restores to random moments against pg_waldump, for DURATION; SEED repeats a run (root)
 	./e2e/setup.sh
