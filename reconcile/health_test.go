@@ -3,6 +3,9 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -337,7 +340,7 @@ func TestReasonsAreLines(t *testing.T) {
 
 // Missing WAL is told from WAL that retention took, and from all that there is.
 func TestLostMoments(t *testing.T) {
-	site := givenSite(t, "dir: /arch/wal", "dir: /arch/wal\n  continuousFor: 40m")
+	site := givenSite(t, "dir: /arch/wal", "dir: /arch/wal\n  continuousFor: 40m", "{last: 2}", "{last: 9}")
 	state := converged(t, site)
 	var names []string
 	for i, at := range []time.Duration{3 * time.Hour, 2 * time.Hour, time.Hour} {
@@ -364,5 +367,30 @@ func TestLostMoments(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A pool whose devices are gone hangs who reads it: status asks zpool alone, and
+// says so instead of failing.
+func TestStatusOfASuspendedPool(t *testing.T) {
+	answers := map[string]string{
+		"zpool get -Hp all zp1": "zp1\tsize\t1000\t-\nzp1\tfree\t600\t-\nzp1\thealth\tSUSPENDED\t-\nzp1\tguid\t1\t-\nzp1\taltroot\t-\tdefault\nzp1\tallocated\t400\t-\n",
+		"zpool status zp1":      "  pool: zp1\n state: SUSPENDED\nstatus: One or more devices are faulted in response to IO failures.\nconfig:\n\n\tNAME STATE READ WRITE CKSUM\n\tzp1 UNAVAIL 0 0 0\n\nerrors: No known data errors\n",
+	}
+	host := NewHost(slog.New(slog.DiscardHandler))
+	host.ZFS = zfs.New(func(c *exec.Cmd) error {
+		out, ok := answers[strings.Join(c.Args, " ")]
+		if !ok {
+			return fmt.Errorf("%q would hang", c.Args)
+		}
+		_, err := io.WriteString(c.Stdout, out)
+		return err
+	})
+	s, err := host.Status(t.Context(), healthSite(t), givenNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Verdict.Level != LevelCritical || s.Verdict.Reasons[0] != "the pool zp1 is SUSPENDED" || s.Standby.State != StandbyUnknown || len(s.Failures) != 1 {
+		t.Errorf("%+v", s)
 	}
 }

@@ -132,7 +132,7 @@ type SnapshotStatus struct {
 	Latest   *Moment `json:"latest"`   // as far as WAL goes on from it without a gap
 	// LatestWhy says what ends it there.
 	LatestWhy string        `json:"latestWhy,omitempty"`
-	Lost      bool          `json:"lost,omitempty"` // WAL that it needs is missing there, and nowhere to be had
+	Lost      bool          `json:"lost,omitempty"` // what it needs next is missing there and nowhere to be had, or no server replays it
 	KeptBy    []string      `json:"keptBy"`
 	Label     string        `json:"label,omitempty"`
 	Used      int64         `json:"used"`
@@ -159,7 +159,7 @@ type Window struct {
 	To   Time `json:"to"`
 	// Why says what ends it.
 	Why  string `json:"why,omitempty"`
-	Lost bool   `json:"lost,omitempty"` // WAL that should go on from there is missing, and nowhere to be had
+	Lost bool   `json:"lost,omitempty"` // what should come next is missing and nowhere to be had, or no server replays it
 }
 
 // RestoreStatus is one restore: of the spec, or left over from it.

@@ -47,7 +47,7 @@ func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
 		}
 		if snap.Latest == nil || snap.Latest.Time == nil { // what is proven lies before the later one
 			latest, why := r.latestFrom(ctx, coverageOf(in, r.path), list[i], in.state.Cluster.Status)
-			snap.Latest, snap.LatestWhy = latest, cmp.Or(why, snap.LatestWhy)
+			snap.Latest, snap.LatestWhy, snap.Lost = latest, cmp.Or(why, snap.LatestWhy), snap.Lost || why != ""
 		}
 	}
 	s.Windows = windows(s.Snapshots)
