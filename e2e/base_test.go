@@ -26,7 +26,7 @@ func TestPitfall9_NoCommitBehindRedo(t *testing.T) {
 	first := s.snapshotNames(t)[0]
 	s.commitsWithinTheCheckpointsSecond(t)
 	inTwo, inThree := s.onPrimary(t, fmt.Sprintf(commitTime, 2)), s.onPrimary(t, fmt.Sprintf(commitTime, 3))
-	redo := s.onPrimary(t, "SELECT redo_lsn::text FROM pg_control_checkpoint()")
+	redo, behind := s.onPrimary(t, "SELECT redo_lsn::text FROM pg_control_checkpoint()"), s.onPrimary(t, insertedTo)
 	s.goesOnWithoutACommit(t)
 	command(t, "zfs", "destroy", s.Name+"/data@"+first) // it would serve all that is earlier
 	s.run(t, "snapshot").exits(t, exitDone)
@@ -36,7 +36,7 @@ func TestPitfall9_NoCommitBehindRedo(t *testing.T) {
 	s.refuses(t, "two", "before what any snapshot serves", utc(t, inThree).Format("15:04:05.000000"))
 	s.declare(t, entry{Name: "redo", Target: fmt.Sprintf("lsn: %s, stop: before", redo), Port: s.RestorePort})
 	s.refuses(t, "redo", redo, "before what any snapshot serves", "the earliest LSN is")
-	s.stampedTooLow(t, redo)
+	s.stampedTooLow(t, behind)
 
 	// Pitfall 10: the target is before the snapshot was taken, and in what it serves.
 	s.commit(t, 4)
@@ -54,11 +54,12 @@ func TestPitfall9_NoCommitBehindRedo(t *testing.T) {
 
 // stampedTooLow: whatever a snapshot was stamped with, its own pg_control says
 // what it serves, before a server is started. Pitfall 8.
-func (s *site) stampedTooLow(t *testing.T, redo string) {
+func (s *site) stampedTooLow(t *testing.T, lsn string) {
 	t.Helper()
 	snapshot := s.status(t).Snapshots[0]
 	full := s.Name + "/data@" + snapshot.Name
-	command(t, "zfs", "set", "zreconcile:consistent="+redo, full)
+	command(t, "zfs", "set", "zreconcile:consistent="+lsn, full)
+	s.declare(t, entry{Name: "low", Target: fmt.Sprintf("lsn: %s, stop: before", lsn), Port: s.RestorePort})
 	s.apply(t).exits(t, exitFailed).says(t, "is consistent only from "+snapshot.Earliest.LSN)
 	command(t, "zfs", "set", "zreconcile:consistent="+snapshot.Earliest.LSN, full)
 }

@@ -214,24 +214,6 @@ func TestPitfall12_ConnectedIsNotReceived(t *testing.T) {
 	}
 }
 
-// TestPitfall12_AnotherPrimaryAnswers: the file names another server than the one
-// that the standby follows. That it has written less than was received says
-// nothing of whether the standby's own primary was quiet.
-func TestPitfall12_AnotherPrimaryAnswers(t *testing.T) {
-	s := newSite(t, sharedPrimary(t, primary.Plain))
-	s.converges(t)
-	s.stepTable(t)
-	s.commit(t, 1)
-	s.caughtUp(t)
-	time.Sleep(1100 * time.Millisecond) // the margin that proves quiet
-	e := entry{Name: "r", Target: fmt.Sprintf("time: %q", s.onPrimary(t, clockNow)), Port: s.RestorePort}
-	s.Primary = ownPrimary(t, primary.Plain)
-	s.declare(t, e)
-	if p := s.plan(t).exits(t, exitRefused).says(t, "the primary that the file names can't tell").plan(t); !p.has("block", "restore") {
-		t.Errorf("the plan is %q", p.changes())
-	}
-}
-
 // atTheShutdownCheckpoint: the primary's shutdown checkpoint is the last record
 // that there is, and the snapshot's own checkpoint. No record follows at which
 // a server could stop, and it begins behind the one that is left.

@@ -93,10 +93,6 @@ func (h *Host) provenQuiet(ctx context.Context, in *view, t time.Time, upTo Mome
 			return err
 		}
 	}
-	if info.SystemID != status.SystemID || info.Timeline != status.Timeline { // what it has written says nothing of ours
-		return refuse(mend, "%s is later than the last commit received, and the primary that the file names can't tell whether there was one: it is on timeline %d of system %d, and the standby follows timeline %d of system %d",
-			FormatTime(t), info.Timeline, info.SystemID, status.Timeline, status.SystemID)
-	}
 	return h.awaitReceived(ctx, in, info.XLogPos, mend)
 }
 
