@@ -169,3 +169,35 @@ func TestRestoreAwaitsAsynchronousCommits(t *testing.T) {
 	s.declare(t, entry{Name: "other", Target: fmt.Sprintf("time: %q", quiet), Port: s.RestorePort})
 	s.plan(t).says(t, "is not the one that the standby follows")
 }
+
+// TestRestoreOfTheLatestNeedsTheLivePgWAL: what was received last is in the
+// standby's own pg_wal, and no earlier moment is taken for it. What the archive
+// reaches can be had. Pitfall 56.
+func TestRestoreOfTheLatestNeedsTheLivePgWAL(t *testing.T) {
+	s := newSite(t, sharedPrimary(t, primary.Plain))
+	s.converges(t)
+	s.stepTable(t)
+	s.commit(t, 1)
+	moment := s.onPrimary(t, clockNow)
+	s.commit(t, 2)
+	segment := s.onPrimary(t, "SELECT pg_walfile_name(pg_switch_wal())")
+	s.commit(t, 3)
+	s.caughtUp(t)
+	eventually(t, "the segment to be archived", func() bool {
+		return s.standbyText(t, "SELECT (last_archived_wal >= '"+segment+"')::text FROM pg_stat_archiver") == "true"
+	})
+	s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "immediate", "-D", s.DataDir()) // else it archives more
+	command(t, "zfs", "unmount", s.Name+"/data")
+	s.declare(t,
+		entry{Name: "latest", Target: "latest: true", Port: freePort(t)},
+		entry{Name: "earlier", Target: fmt.Sprintf("time: %q", moment), Port: freePort(t)})
+	s.run(t, "apply", "--only", "restore").exits(t, exitRefused).says(t, "what was received last is not known", "zfs mount "+s.Name+"/data")
+	if got := s.on(t, "earlier", steps); got != "1" {
+		t.Errorf("it holds %s", got)
+	}
+	command(t, "zfs", "mount", s.Name+"/data")
+	s.converges(t)
+	if got := s.on(t, "latest", steps); got != "1 2 3" {
+		t.Errorf("the latest moment holds %s", got)
+	}
+}

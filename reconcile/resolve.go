@@ -114,6 +114,15 @@ func (in *view) archiveAway() (why, mend string) {
 	return mountBlock(in, in.site.Archive.Dir)
 }
 
+// liveAway says why nobody can look into the live pg_wal, which alone has what was
+// received last.
+func (in *view) liveAway() (why, mend string) {
+	if why, mend = mountBlock(in, in.site.Standby.DataDir); why == "" && in.site.Standby.WALDir != "" {
+		why, mend = mountBlock(in, in.site.Standby.WALDir)
+	}
+	return why, mend
+}
+
 // locateOn looks along one path of timelines. A snapshot that is named needs
 // not lie on it.
 func (h *Host) locateOn(ctx context.Context, in *view, r reach, all []Snapshot, t spec.Target) (Resolution, error) {
@@ -131,6 +140,9 @@ func (h *Host) locateOn(ctx context.Context, in *view, r reach, all []Snapshot, 
 	}
 	switch {
 	case t.Latest:
+		if why, mend := in.liveAway(); why != "" {
+			return Resolution{}, refuse(mend, "what was received last is not known: %s", why)
+		}
 		return locateLatest(ctx, r, bases)
 	case !t.Time.IsZero():
 		return h.locateTime(ctx, in, r, bases, t.Time)

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"fmt"
-	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
@@ -73,14 +72,20 @@ func pushArgs(in *view, helper string) []string {
 }
 
 // getArgs is the command line of `wal get`; a clone sees the timelines of its
-// target's history alone, and may read the live standby's pg_wal.
+// target's history alone, and may read the live standby's pg_wal. Where that is
+// away, it is not asked: what can't be looked at would stop the clone, whose
+// server reads ahead of its target.
 func getArgs(in *view, helper string, clone *cloneSource) []string {
 	p, _ := placeOf(in.site, in.state, in.site.Archive.Dir)
 	args := []string{helper, "wal", "get", "--archive", in.site.Archive.Dir,
 		"--system-id", in.systemID(), "--segment-size", strconv.FormatInt(in.segmentSize(), 10),
 		"--dataset", p.Dataset, "--mountpoint", p.Mountpoint}
 	if clone != nil {
-		args = append(args, "--clone", "--live", filepath.Join(in.site.Standby.DataDir, "pg_wal"), "--timelines", clone.timelines)
+		args = append(args, "--clone")
+		if in.state.Cluster.Content == DirCluster {
+			args = append(args, "--live", in.livePgWAL())
+		}
+		args = append(args, "--timelines", clone.timelines)
 	}
 	return append(args, conf.FilePlaceholder, conf.PathPlaceholder)
 }
