@@ -97,7 +97,7 @@ type ArchiveKeep struct {
 	Bytes    int64        `json:"bytes"`
 	// Who needs it, the one first that needs no older WAL: as long as that is
 	// there, the run stays. Of many, only some are named; Needs counts them.
-	// Nobody is for WAL that the next apply removes.
+	// Where nobody does, it is removed by an apply that is free to.
 	Who   []string `json:"who"`
 	Needs int      `json:"needs"`
 }

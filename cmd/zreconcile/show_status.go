@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -168,6 +170,29 @@ func showArchive(v view, a reconcile.ArchiveStatus) {
 	}
 	if a.NeededBy != "" {
 		v.printf("  %s\n", v.faint("the oldest is kept for "+printable(a.NeededBy)))
+	}
+	showKeeps(v, a.Keeps)
+}
+
+// mostKeeps bounds the runs of the archive that a status explains.
+const mostKeeps = 3
+
+// showKeeps says what the biggest runs of the archive are kept for.
+func showKeeps(v view, keeps []reconcile.ArchiveKeep) {
+	biggest := slices.Clone(keeps)
+	slices.SortStableFunc(biggest, func(a, b reconcile.ArchiveKeep) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	for _, k := range biggest[:min(len(biggest), mostKeeps)] {
+		who := "needed by nobody any more"
+		if len(k.Who) > 0 {
+			who = "kept for " + strings.Join(k.Who, ", ")
+		}
+		if others := k.Needs - len(k.Who); others > 0 {
+			who += " and " + strconv.Itoa(others) + " more"
+		}
+		v.printf("  %s\n", v.faint(printable(size(k.Bytes)+" from "+k.From+" to "+k.To+" "+who)))
+	}
+	if more := len(keeps) - mostKeeps; more > 0 {
+		v.printf("  %s\n", v.faint(plural(more, "more run")+" in -o json"))
 	}
 }
 

@@ -34,6 +34,12 @@ func sampleStatus(t *testing.T) reconcile.Status {
 		Archive: reconcile.ArchiveStatus{
 			Segments: 12, Bytes: 12 << 24, First: "000000010000011D00000090", Last: "000000010000011D00000097",
 			Gaps: []reconcile.ArchiveGap{{Timeline: 1, From: "000000010000011D00000092", To: "000000010000011D00000093"}},
+			Keeps: []reconcile.ArchiveKeep{
+				{Timeline: 1, From: "000000010000011D00000090", To: "000000010000011D00000091", Segments: 2, Bytes: 2 << 24, Who: []string{"snapshot zr-20261121T010100Z"}, Needs: 1},
+				{Timeline: 1, From: "000000010000011D00000094", To: "000000010000011D00000094", Segments: 1, Bytes: 1 << 24, Who: []string{}},
+				{Timeline: 1, From: "000000010000011D00000095", To: "000000010000011D00000096", Segments: 2, Bytes: 2 << 24, Who: []string{"snapshot zr-20261122T010100Z", "restore before-drop"}, Needs: 7},
+				{Timeline: 1, From: "000000010000011D00000097", To: "000000010000011D00000097", Segments: 1, Bytes: 1 << 24, Who: []string{"the standby"}, Needs: 1},
+			},
 		},
 		Snapshots: []reconcile.SnapshotStatus{
 			{Name: "zr-20261121T010100Z", TakenAt: at(t, "2026-11-21T01:01:00Z"), Used: 320 << 10,
