@@ -156,7 +156,11 @@ func (in *view) existingRestore(r spec.Restore, c Clone) []Change {
 	}
 	if !c.Process.Running {
 		start := Change{Name: r.Name, Action: Start, Why: "it does not run", Attrs: []Attr{{Name: "port", After: strconv.Itoa(r.Port)}}}.at(r.Pos)
-		if why, mend := in.portBlock(r); why != "" {
+		why, mend := in.portBlock(r)
+		if why == "" && !c.Promoted { // it replays up to its target again
+			why, mend = in.archiveAway()
+		}
+		if why != "" {
 			start = start.block(why, mend)
 		}
 		changes = append(changes, start)

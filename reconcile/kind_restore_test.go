@@ -33,3 +33,33 @@ func TestReplacing(t *testing.T) {
 		})
 	}
 }
+
+// TestStartNeedsTheArchive: a paused clone that is started again replays up to
+// its target again, and is given no WAL while the archive is away. Pitfall 56.
+func TestStartNeedsTheArchive(t *testing.T) {
+	for name, test := range map[string]struct {
+		mounted, promoted bool
+		want              Action
+	}{
+		"the archive is there":               {true, false, Start},
+		"the archive is away":                {false, false, Block},
+		"it needs none, and it was promoted": {false, true, Start},
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := givenSite(t)
+			state := converged(t, site)
+			addClone(&state, site, "r")
+			clone := state.Clones[0]
+			clone.Promoted = test.promoted
+			if !test.mounted {
+				unmount(&state, "zp1/wal")
+			}
+			r := spec.Restore{Name: "r", Dataset: clone.Dataset.Name, Port: 1999, Action: "promote"}
+			clone.Marks[markTarget] = targetText(r.Target)
+			changes := givenView(site, &state).existingRestore(r, clone)
+			if last := changes[len(changes)-1]; last.Action != test.want {
+				t.Errorf("%s: %s", last.Action, last.Why)
+			}
+		})
+	}
+}
