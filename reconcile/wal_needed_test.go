@@ -151,3 +151,22 @@ func TestFirstNeedOfEquals(t *testing.T) {
 		}
 	}
 }
+
+// A damaged file, and one that was set aside, go when a segment of that name
+// would, and not before.
+func TestDamagedFilesGoWithTheirSegment(t *testing.T) {
+	in, state := archived(t)
+	inv := &state.Archive.Inventory
+	inv.Segments = segments(1, 60, 109)
+	inv.Damaged = append(segments(1, 59, 59), segments(1, 60, 60)...)
+	for _, s := range append(segments(1, 58, 58), segments(1, 61, 61)...) {
+		inv.Aside = append(inv.Aside, wal.AsideFile{Segment: s.Segment, Name: s.Name(givenSegment) + ".damaged-1"})
+	}
+	got := fmt.Sprint(unneeded(*inv, in.neededWAL(), givenSegment).names(givenSegment))
+	if want := "[00000001000000000000003B 00000001000000000000003A.damaged-1]"; got != want {
+		t.Errorf("%s go, want %s", got, want)
+	}
+	if changes := diffWALRemoval(in); len(changes) != 1 || len(changes[0].Attrs) != 2 {
+		t.Errorf("the plan is %+v", changes)
+	}
+}
