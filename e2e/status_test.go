@@ -41,6 +41,8 @@ func TestStatusCheck(t *testing.T) {
 	s := newSite(t, p)
 	s.check(t).exits(t, checkCritical).says(t, "CRITICAL: the pool "+s.Name+" is not imported")
 	s.converges(t)
+	s.stepTable(t) // its commits prove times
+	s.commit(t, 1)
 	s.caughtUp(t)
 	s.check(t).exits(t, checkOK).says(t, "OK: any moment from ", " to ", "; never proven | lag=", " free=", " snapshot_age=")
 	if text := s.run(t, "status").exits(t, exitDone).Stdout; !strings.HasPrefix(text, "SAFE: any moment from ") {

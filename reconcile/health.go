@@ -64,6 +64,7 @@ const silence = time.Minute
 //	archiving fails                critical  pg_wal fills, and what is not archived is in one place alone
 //	no archive, or not mounted     critical  the same, from the next segment on
 //	no moment can be restored      critical  the whole purpose
+//	only snapshots by their names  warning   nothing was committed since, or it can't be seen
 //	WAL is missing                 critical  moments between kept snapshots are lost
 //	newest moment far over it      warning   WAL arrives, and can't be read
 //	snapshot over snapshotAge      warning   restores replay longer, and hang on older WAL
@@ -208,9 +209,12 @@ func (e *examination) windows(s Status) {
 		return // nothing was promised
 	}
 	if len(s.Windows) == 0 {
-		if s.WindowsUnknown {
+		switch _, base := s.newestBase(); {
+		case s.WindowsUnknown:
 			e.find(LevelUnknown, "which moments can be restored is not known")
-		} else {
+		case base:
+			e.find(LevelWarning, "no time can be restored: no commit is known since the snapshots")
+		default:
 			e.find(LevelCritical, "no moment can be restored")
 		}
 		return
@@ -227,6 +231,16 @@ func (e *examination) windows(s Status) {
 	if last, limit := s.Windows[len(s.Windows)-1], e.site.Health.Lag; limit > 0 && s.Standby.State == StandbyStreaming && !last.Lost {
 		e.older(LevelWarning, "the newest moment that can be restored is %s old, more than %s", e.now.Sub(last.To.Time), limit+silence)
 	}
+}
+
+// newestBase names the newest snapshot that recovery can start from.
+func (s Status) newestBase() (name string, found bool) {
+	for _, snap := range s.Snapshots {
+		if snap.Latest != nil {
+			name, found = snap.Name, true
+		}
+	}
+	return name, found
 }
 
 func (e *examination) drills(last *LastDrill) {
@@ -260,9 +274,12 @@ func headline(site *spec.Site, s Status, now time.Time) string {
 
 func moments(site *spec.Site, s Status, now time.Time) string {
 	n := len(s.Windows)
+	base, found := s.newestBase()
 	switch {
 	case n == 0 && s.WindowsUnknown:
 		return "how far back it goes is not known"
+	case n == 0 && found:
+		return "only what the snapshot " + base + " holds, by its name"
 	case n == 0:
 		return "nothing to go back to"
 	}

@@ -85,7 +85,8 @@ func TestJudge(t *testing.T) {
 		"a single point": {func(s *Status) {
 			s.Windows = append([]Window{{From: Time{ago(99 * time.Hour)}, To: Time{ago(99 * time.Hour)}, Why: "a single point"}}, s.Windows...)
 		}, LevelOK, nil},
-		"no window": {func(s *Status) { s.Windows = nil }, LevelCritical, []string{"no moment can be restored"}},
+		"no window":          {func(s *Status) { s.Windows, s.Snapshots[0].Latest = nil, nil }, LevelCritical, []string{"no moment can be restored"}},
+		"nothing but a name": {func(s *Status) { s.Windows = nil }, LevelWarning, []string{"no time can be restored: no commit is known since the snapshots"}},
 		"windows that could not be looked for": {func(s *Status) { s.Windows, s.WindowsUnknown, s.Failures = nil, true, []string{"x\nsecond line"} }, LevelUnknown,
 			[]string{"could not be observed: x", "which moments can be restored is not known"}},
 		"a hole": {func(s *Status) {
@@ -172,8 +173,9 @@ func TestHeadline(t *testing.T) {
 		"a single point": {func(s *Status) {
 			s.Windows[0].From, s.Windows[0].To = Time{ago(3700 * time.Millisecond)}, Time{ago(3600 * time.Millisecond)}
 		}, "the moment 2026-11-23T11:59:56.300000Z, 3s ago; proven 6h ago"},
-		"none":      {func(s *Status) { s.Windows = nil }, "nothing to go back to; proven 6h ago"},
-		"not known": {func(s *Status) { s.Windows, s.WindowsUnknown = nil, true }, "how far back it goes is not known; proven 6h ago"},
+		"by its name": {func(s *Status) { s.Windows = nil }, "only what the snapshot zr-1 holds, by its name; proven 6h ago"},
+		"none":        {func(s *Status) { s.Windows, s.Snapshots[0].Latest = nil, nil }, "nothing to go back to; proven 6h ago"},
+		"not known":   {func(s *Status) { s.Windows, s.WindowsUnknown = nil, true }, "how far back it goes is not known; proven 6h ago"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +219,7 @@ var worsenings = map[string]func(*rapid.T, *Status){
 	},
 	"older":     func(rt *rapid.T, s *Status) { *s.Snapshots[0].TakenAt = Time{s.Snapshots[0].TakenAt.Add(-hours(rt))} },
 	"no base":   func(_ *rapid.T, s *Status) { s.Snapshots[0].Lost, s.Snapshots[0].Latest = true, nil },
-	"no window": func(_ *rapid.T, s *Status) { s.Windows, s.WindowsUnknown = nil, false },
+	"no window": func(_ *rapid.T, s *Status) { s.Windows, s.WindowsUnknown, s.Snapshots[0].Latest = nil, false, nil },
 	"hole": func(rt *rapid.T, s *Status) {
 		if n := len(s.Windows); n > 0 {
 			s.Windows[rapid.IntRange(0, n-1).Draw(rt, "hole")].Lost = true
