@@ -46,6 +46,9 @@ func (e *PrimaryError) Error() string {
 	return fmt.Sprintf("the primary: %s: %v; %s", e.Kind, e.Err, primaryMend[e.Kind])
 }
 
+// Mend says what to do about it.
+func (e *PrimaryError) Mend() string { return primaryMend[e.Kind] }
+
 func (e *PrimaryError) Unwrap() error { return e.Err }
 
 func primaryError(err error) error {

@@ -23,6 +23,7 @@ type Pool struct {
 	Vdevs                 []Vdev
 	Status                string // status and action of zpool status, "" when all is well
 	Errors                string // the errors line
+	Scan                  string // the scan line: the last scrub or resilvering
 	Suspended             bool
 
 	exact bool // sizes come from zpool get -p
@@ -61,6 +62,7 @@ func (c *Client) observePool(ctx context.Context, name string) (*Pool, error) {
 	pool.Vdevs = report.vdevs
 	pool.Status = strings.TrimSpace(report.fields["status"] + " " + report.fields["action"])
 	pool.Errors = report.fields["errors"]
+	pool.Scan = report.fields["scan"]
 	pool.Health = cmp.Or(pool.Health, report.fields["state"])
 	pool.Suspended = pool.Health == "SUSPENDED" || report.fields["state"] == "SUSPENDED"
 	return pool, nil

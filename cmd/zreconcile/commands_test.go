@@ -23,6 +23,7 @@ type recorder struct {
 	asked   []string
 	plan    reconcile.Plan
 	status  reconcile.Status
+	doctor  reconcile.Diagnosis
 	err     error
 	lockErr error
 	drill   reconcile.Drill
@@ -54,6 +55,14 @@ func (r *recorder) Apply(_ context.Context, site *spec.Site, now time.Time, only
 func (r *recorder) Status(_ context.Context, site *spec.Site, now time.Time) (reconcile.Status, error) {
 	r.ask("status %s at %s", site.Name, reconcile.FormatTime(now))
 	return r.status, r.err
+}
+
+func (r *recorder) Doctor(_ context.Context, site *spec.Site, _ time.Time) reconcile.Diagnosis {
+	if site == nil {
+		site = &spec.Site{Name: "(none)"}
+	}
+	r.ask("doctor %s", site.Name)
+	return r.doctor
 }
 
 func (r *recorder) TakeSnapshot(_ context.Context, site *spec.Site, o reconcile.SnapshotOptions) (reconcile.SnapshotStatus, error) {

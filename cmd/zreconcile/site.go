@@ -19,6 +19,10 @@ const fileVariable = "ZRECONCILE_FILE"
 // defaultFiles are tried in order where nothing names the site file.
 var defaultFiles = []string{"site.yaml", "/etc/zreconcile/site.yaml"}
 
+// errNoSite is that of a run that names no site file, where there is none at the
+// usual places either.
+var errNoSite = errors.New("no site file")
+
 // siteFile is the path of the site file: -f, the environment, or the first
 // default file that is there.
 func (p *program) siteFile() (string, error) {
@@ -33,8 +37,8 @@ func (p *program) siteFile() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("no site file: neither -f nor $%s names one, and there is none at %s",
-		fileVariable, strings.Join(defaultFiles, " or "))
+	return "", fmt.Errorf("%w: neither -f nor $%s names one, and there is none at %s",
+		errNoSite, fileVariable, strings.Join(defaultFiles, " or "))
 }
 
 // invalidError ends a run whose site file does not hold; its problems have
