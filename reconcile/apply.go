@@ -129,6 +129,9 @@ func (a *applying) skips(s stage) bool {
 func (a *applying) record(o outcome) {
 	c := o.change
 	switch {
+	case errors.Is(o.err, ErrRefused): // what the plan thought possible is not any more
+		c.Action, c.Why, c.Result, c.Error = Block, o.err.Error(), Skipped, o.err.Error()
+		a.bad[c.Kind] = true
 	case o.err != nil:
 		c.Result, c.Error = Failed, o.err.Error()
 		a.bad[c.Kind] = true

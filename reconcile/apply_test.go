@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func TestRecord(t *testing.T) {
 	}{
 		{"done", []Change{create}, []outcome{{change: create}}, []string{"create pool/p done"}},
 		{"failed", []Change{create}, []outcome{{change: create, err: broken}}, []string{"create pool/p failed: broken"}},
+		{"refused when it came to it", []Change{create}, []outcome{{change: create, err: fmt.Errorf("%w: a gap", ErrRefused)}}, []string{"block pool/p skipped: refused: a gap"}},
 		{"skipped", []Change{create}, []outcome{{change: create, skipped: needsBad}}, []string{"create pool/p skipped: " + needsBad}},
 		{"blocked", []Change{changeOf(Block, "pool", "p")}, []outcome{{change: changeOf(Block, "pool", "p")}}, []string{"block pool/p skipped: because"}},
 		{"another action than planned", []Change{create}, []outcome{{change: update}}, []string{"update pool/p done"}},

@@ -260,7 +260,7 @@ func applyRestore(ctx context.Context, h *Host, in *view, change Change) error {
 			return err
 		}
 		if resolved.Refused != "" {
-			return fmt.Errorf("refused: %s (%s)", resolved.Refused, resolved.Mend)
+			return fmt.Errorf("%w: %s (%s)", ErrRefused, resolved.Refused, resolved.Mend)
 		}
 		if exists {
 			if err := h.destroyClone(ctx, in, clone); err != nil {
