@@ -29,6 +29,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			env.Setenv("ZRECONCILE", self) // for scripts with a PATH of their own
 			for _, dir := range []string{env.WorkDir, filepath.Dir(env.WorkDir), filepath.Dir(self), filepath.Dir(filepath.Dir(self))} {
 				if err := os.Chmod(dir, 0o755); err != nil {
 					return err
