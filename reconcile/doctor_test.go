@@ -86,6 +86,9 @@ func TestDoctor(t *testing.T) {
 
 		{"no tools", nil, func(p *patient) { p.zfs.Missing = "zpool" }, DoctorFault, "zfs/tools", "zpool was not found", "apt install zfsutils-linux"},
 		{"no module", nil, func(p *patient) { p.zfs.NoModule, p.zfs.Err, p.in = true, "ZFS is not running", nil }, DoctorFault, "zfs/running", "no ZFS", "modprobe zfs"},
+		{"ZFS of others", nil, func(p *patient) {
+			p.host.EUID, p.zfs.NoModule, p.zfs.Err, p.in = 1000, true, "permission denied", nil
+		}, DoctorUnknown, "zfs/running", "ordinary user", "sudo"},
 		{"several datasets", []string{"  dataDir:", "  walDir: /arch/pgwal\n  dataDir:"}, func(p *patient) { p.zfs.Abilities.SnapshotMany = false },
 			DoctorFault, "zfs/abilities", "several datasets", "one dataset"},
 		{"importable pool", nil, func(p *patient) {

@@ -42,10 +42,10 @@ func examineZFSRuns(p *patient) []DoctorCheck {
 	switch {
 	case p.zfs.Missing != "":
 		return nil
-	case p.zfs.NoModule, p.zfs.Err != "" && p.site == nil && p.host.EUID == 0:
-		return one(fault("the tools reach no ZFS: "+p.zfs.Err, "modprobe zfs (after a new kernel: apt install linux-headers-$(uname -r) zfs-dkms); for zfs-fuse: systemctl start zfs-fuse"))
 	case p.zfs.Err != "" && p.host.EUID != 0:
 		return one(unknown("ZFS does not answer an ordinary user: "+p.zfs.Err, "run it with sudo"))
+	case p.zfs.NoModule:
+		return one(fault("the tools reach no ZFS: "+p.zfs.Err, "modprobe zfs (after a new kernel: apt install linux-headers-$(uname -r) zfs-dkms); for zfs-fuse: systemctl start zfs-fuse"))
 	case p.zfs.Err != "":
 		return one(fault("ZFS does not answer as it should: "+p.zfs.Err, "zpool status; see the kernel's log: dmesg"))
 	case module != "":
