@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/zreconcile/zreconcile/e2e/primary"
 )
@@ -63,4 +65,20 @@ func TestRestoreAmidManySubtransactions(t *testing.T) {
 	}
 	s.declare(t, entry{Name: "pinned", Target: "snapshot: " + amid, Port: s.RestorePort})
 	s.refuses(t, "pinned", "64 subtransactions", amid, "promote")
+
+	// Without an older one, status shows no moment that needs it to let sessions in.
+	s.declare(t)
+	s.converges(t)
+	command(t, "zfs", "destroy", s.Name+"/data@"+s.snapshotNames(t)[0])
+	windows := s.status(t).Windows
+	if len(windows) != 1 {
+		t.Fatalf("%d windows", len(windows))
+	}
+	from := windows[0].From
+	s.declare(t,
+		entry{Name: "first", Target: fmt.Sprintf("time: %q", from.Format(time.RFC3339Nano)), Port: ports[0]},
+		entry{Name: "before", Target: fmt.Sprintf("time: %q", from.Add(-time.Microsecond).Format(time.RFC3339Nano)), Port: ports[1]})
+	if got := s.plan(t).exits(t, exitRefused).says(t, "64 subtransactions").plan(t).changes(); !slices.Contains(got, "block restore/before") || !slices.Contains(got, "create restore/first") {
+		t.Errorf("at the edge of the window the plan is %q", got)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -50,7 +51,51 @@ func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
 			snap.Latest, snap.LatestWhy, snap.Lost = latest, cmp.Or(why, snap.LatestWhy), snap.Lost || why != ""
 		}
 	}
+	if err := r.openWindows(ctx, spans, list, s.Snapshots); err != nil {
+		s.Failures = append(s.Failures, err.Error())
+		return
+	}
 	s.Windows = windows(s.Snapshots)
+}
+
+// openWindows moves the earliest moment of a snapshot that begins a run of WAL
+// to where its server lets sessions in: a restore to one before has no base. In
+// the middle of a run an older snapshot serves those moments.
+func (r reach) openWindows(ctx context.Context, spans []span, list []Snapshot, shown []SnapshotStatus) error {
+	joined := map[int]bool{}
+	for i, reached := range spans {
+		if reached.base && reached.joins > i {
+			joined[reached.joins] = true
+		}
+	}
+	for i, reached := range spans {
+		if !reached.base || joined[i] {
+			continue
+		}
+		at, err := r.opensAt(ctx, list[i], math.MaxUint64)
+		switch {
+		case err != nil && !isHole(err):
+			return err
+		case at == 0 && err == nil:
+			shown[i].Latest, shown[i].LatestWhy = nil, "a transaction with more than 64 subtransactions was running: a server that begins there and stops anywhere lets nobody in"
+		case at > list[i].Consistent:
+			shown[i].Earliest = r.openedFrom(ctx, list[i], at)
+		}
+	}
+	return nil
+}
+
+// openedFrom is the earliest moment of a snapshot whose server lets sessions in
+// from an LSN on: a restore to a time stops behind the last transaction up to
+// it, so the first one that ends behind the LSN is the earliest time.
+func (r reach) openedFrom(ctx context.Context, s Snapshot, at wal.LSN) *Moment {
+	earliest := &Moment{LSN: at}
+	if next := r.nextXact(ctx, at); next.Start != 0 {
+		if newest, ok := r.newestSince(ctx, s, next.End); ok {
+			earliest.Time = timePtr(newest)
+		}
+	}
+	return earliest
 }
 
 // span is how far the WAL goes on from a snapshot.
