@@ -74,6 +74,23 @@ func TestPitfall32_ServerThatDiesBeforeItsTarget(t *testing.T) {
 	}
 }
 
+// A server that dies while it is waited for is not waited for until the deadline.
+func TestPitfall32_ServerThatDiesLater(t *testing.T) {
+	c := recovering(t, func(string) string { return "" })
+	testWrite(t, c.User, filepath.Join(c.DataDir, "standby.signal"), "") // wins, and replays for ever
+	start(t, c)
+	if err := c.Stop(testContext(t), "immediate"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, _, err := c.WaitTarget(ctx, WaitOptions{})
+	var failed *StartError
+	if !errors.As(err, &failed) || !strings.Contains(failed.LastWords, "immediate shutdown") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestWaitTargetTakesNoRunningReplayForThePause(t *testing.T) {
 	c := recovering(t, func(string) string { return "" })
 	testWrite(t, c.User, filepath.Join(c.DataDir, "standby.signal"), "") // wins, and replays for ever

@@ -137,17 +137,19 @@ func TestPitfall29_BothLayersOfAClone(t *testing.T) {
 // standby does.
 func TestPitfall31_NoLowerThanTheSnapshot(t *testing.T) {
 	const low = "max_connections = 10\nmax_worker_processes = 1\nmax_wal_senders = 1\nmax_prepared_transactions = 0\nmax_locks_per_transaction = 10\n"
-	control := postgres.ControlData{MaxConnections: 300, MaxWorkerProcesses: 30, MaxWALSenders: 31, MaxPreparedXacts: 32, MaxLocksPerXact: 333}
+	raised := postgres.ControlData{MaxConnections: 300, MaxWorkerProcesses: 30, MaxWALSenders: 31, MaxPreparedXacts: 32, MaxLocksPerXact: 333}
 	for name, test := range map[string]struct {
+		control  postgres.ControlData
 		onTheWay wal.Settings
 		want     map[string]string
 	}{
-		"the snapshot's": {wal.Settings{MaxConnections: 150}, map[string]string{"max_connections": "300", "max_worker_processes": "30",
+		"the snapshot's": {raised, wal.Settings{MaxConnections: 150}, map[string]string{"max_connections": "300", "max_worker_processes": "30",
 			"max_wal_senders": "31", "max_prepared_transactions": "32", "max_locks_per_transaction": "333"}},
-		"on the way": {wal.Settings{MaxConnections: 400}, map[string]string{"max_connections": "400", "max_worker_processes": "30"}},
+		"on the way":         {raised, wal.Settings{MaxConnections: 400}, map[string]string{"max_connections": "400", "max_worker_processes": "30"}},
+		"the live standby's": {postgres.ControlData{MaxConnections: 50}, wal.Settings{}, map[string]string{"max_connections": "100"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			loaded, managed := cloneLoads(t, 15, map[string]string{mainFile: low, managedFile: low, autoFile: low}, control, test.onTheWay)
+			loaded, managed := cloneLoads(t, 15, map[string]string{mainFile: low, managedFile: low, autoFile: low}, test.control, test.onTheWay)
 			maps.Copy(loaded, managed)
 			for parameter, want := range test.want {
 				if got := loaded[parameter]; got != want {
