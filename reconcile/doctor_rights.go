@@ -77,7 +77,7 @@ func examineOwner(p *patient) []DoctorCheck {
 	var list []DoctorCheck
 	for _, d := range p.standby.Dirs {
 		if d.UID != user.UID {
-			list = append(list, fault(fmt.Sprintf("%s belongs to the uid %d, and %s has the uid %d: so it is after an import of the pool on another host", d.Path, d.UID, user.Name, user.UID),
+			list = append(list, fault(fmt.Sprintf("%s belongs to the uid %d, and %s has the uid %d, as after the pool came from another host", d.Path, d.UID, user.Name, user.UID),
 				fmt.Sprintf("stop the server, then: chown -R %s: %s", user.Name, clusterTop(p, d.Path))))
 		}
 	}

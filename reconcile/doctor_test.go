@@ -174,6 +174,7 @@ func TestDoctor(t *testing.T) {
 		{"not in the cache", nil, func(p *patient) { p.host.Boot.Cache = []byte("tank") }, DoctorFault, "boot/pool", "is not in /etc/zfs/zpool.cache", "zpool set cachefile"},
 		{"import not enabled", nil, func(p *patient) { p.host.Boot.Enabled = []string{"zfs-mount.service"} }, DoctorFault, "boot/pool", "no enabled unit imports", "systemctl enable"},
 		{"scan where a cache is", nil, func(p *patient) { p.host.Boot.Enabled[0] = "zfs-import-scan.service" }, DoctorFault, "boot/pool", "no enabled unit imports", "systemctl enable"},
+		{"no cache and no scan", nil, func(p *patient) { p.host.Boot.Cache = nil }, DoctorFault, "boot/pool", "no enabled unit imports", "systemctl enable"},
 		{"mount not enabled", nil, func(p *patient) { p.host.Boot.Enabled = []string{"zfs-import-cache.service"} }, DoctorFault, "boot/pool", "mounts", "zfs-mount.service"},
 		{"zfs-fuse not enabled", nil, func(p *patient) { p.zfs.FUSE = true }, DoctorWarning, "boot/pool", "zfs-fuse", "systemctl enable zfs-fuse"},
 		{"no systemd", nil, func(p *patient) { p.host.Systemd = false }, DoctorUnknown, "boot/pool", "no systemd", "zpool import zp1"},
@@ -223,6 +224,16 @@ type constError string
 func (e constError) Error() string { return string(e) }
 
 const errReading = constError("reading /data/pg/postgresql.conf: input/output error")
+
+// What a check has told is not told again as a thing that was not observed.
+func TestDoctorTellsOnce(t *testing.T) {
+	p := wellPatient(t)
+	p.host.UserErr = "no user postgres"
+	p.in.state.fail(kindStandby, constError(p.host.UserErr))
+	if d := diagnose(p); d.Summary.Fault != 1 {
+		t.Errorf("%+v", d)
+	}
+}
 
 // Without a site file the host itself is looked at, and nothing else.
 func TestDoctorWithoutSite(t *testing.T) {
