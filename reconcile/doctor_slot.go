@@ -34,6 +34,7 @@ func examineWALKept(p *patient) []DoctorCheck {
 	if p.wanted() == nil || p.wanted().Primary.Slot != "" || p.primary.Settings == nil {
 		return nil
 	}
+	enough := map[string]string{"wal_keep_size": "'8GB'", "wal_keep_segments": "512"}
 	for _, name := range []string{"wal_keep_size", "wal_keep_segments"} { // the latter before PostgreSQL 13
 		value, known := p.primary.Settings[name]
 		if !known {
@@ -41,7 +42,7 @@ func examineWALKept(p *patient) []DoctorCheck {
 		}
 		if value == "0" || value == "0MB" {
 			return one(warning(fmt.Sprintf("no slot is named, and the primary's %s is 0: a standby that was away for long can't follow any more", name),
-				"name standby.primary.slot, or on the primary: ALTER SYSTEM SET wal_keep_size = '8GB'; SELECT pg_reload_conf()"))
+				fmt.Sprintf("name standby.primary.slot, or on the primary: ALTER SYSTEM SET %s = %s; SELECT pg_reload_conf()", name, enough[name])))
 		}
 		return one(fine("the primary keeps WAL for a standby that was away: %s = %s", name, value))
 	}
