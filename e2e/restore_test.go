@@ -216,35 +216,49 @@ func TestPitfall12_ConnectedIsNotReceived(t *testing.T) {
 
 // atTheShutdownCheckpoint: the primary's shutdown checkpoint is the last record
 // that there is, and the snapshot's own checkpoint. No record follows at which
-// a server could stop, and it begins behind the one that is left.
+// a server could stop, and it begins behind the one that is left; so does, when
+// it starts again, the server of a restore from an older snapshot.
 func (s *site) atTheShutdownCheckpoint(t *testing.T) {
 	t.Helper()
+	older := entry{Name: "older", Target: "latest: true", Port: freePort(t)}
+	s.declare(t, older)
+	s.converges(t)
 	s.run(t, "snapshot").exits(t, exitDone)
 	list := s.snapshotNames(t)
 	ports := []int{freePort(t), freePort(t), freePort(t)}
-	s.declare(t,
+	s.declare(t, older,
 		entry{Name: "snap", Target: "snapshot: " + slices.Max(list), Port: ports[0]},
 		entry{Name: "latest", Target: "latest: true", Port: ports[1]},
 		entry{Name: "first", Target: "snapshot: " + slices.Min(list), Port: ports[2]})
 	s.converges(t)
-	for name, want := range map[string]string{"snap": "1", "latest": "1"} {
+	for name, want := range map[string]string{"older": "1", "snap": "1", "latest": "1"} {
 		if got := s.on(t, name, steps); got != want {
 			t.Errorf("%s holds %s, want %s", name, got, want)
 		}
 	}
+	place := func(name string) string { return s.on(t, name, "SELECT pg_last_wal_replay_lsn()::text") }
+	stood := map[string]string{}
+	for _, name := range []string{"older", "snap", "latest", "first"} {
+		stood[name] = place(name)
+	}
 	must(t, s.Primary.Start())
 	s.commit(t, 2)
 	s.caughtUp(t)
-	for _, name := range []string{"snap", "latest", "first"} { // pitfall 33: never back, and not forward
+	for name := range stood { // pitfall 33: never back, and not forward
 		s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", s.cloneDir(t, name))
 	}
-	if p := s.plan(t).exits(t, exitPending).plan(t); p.Summary["start"] != 3 {
+	if p := s.plan(t).exits(t, exitPending).plan(t); p.Summary["start"] != len(stood) {
 		t.Errorf("the plan is %q", p.changes())
 	}
 	s.converges(t)
-	for name, want := range map[string]string{"snap": "1", "latest": "1"} {
+	for name, want := range map[string]string{"older": "1", "snap": "1", "latest": "1"} {
 		if got := s.on(t, name, steps); got != want {
 			t.Errorf("after a restart %s holds %s, want %s", name, got, want)
+		}
+	}
+	for name, was := range stood {
+		if now := place(name); now != was {
+			t.Errorf("after a restart %s stands at %s, and stood at %s", name, now, was)
 		}
 	}
 	s.declare(t,
