@@ -50,6 +50,7 @@ log_filename = 'log'
 
 // hostileSystem is what ALTER SYSTEM left.
 const hostileSystem = `
+hot_standby = 'off'
 archive_mode = 'on'
 archive_command = 'touch %[2]s/archived-too'
 recovery_target_name = 'nowhere'
