@@ -93,6 +93,32 @@ func CreateSlot(ctx context.Context, p Primary, name string) error {
 	return primaryError(err)
 }
 
+// ErrSlotActive says that a server streams through the slot at this moment.
+var ErrSlotActive = errors.New("the replication slot is in use")
+
+// DropSlot removes a replication slot from the primary, unless one streams
+// through it: then the error is ErrSlotActive. One that is gone is success.
+func DropSlot(ctx context.Context, p Primary, name string) error {
+	if err := checkSlotName(name); err != nil {
+		return err
+	}
+	conn, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer hangUp(conn)
+	_, err = conn.Exec(ctx, "DROP_REPLICATION_SLOT "+name).ReadAll() // without WAIT
+	if pgErr := serverError(err); pgErr != nil {
+		switch pgErr.Code {
+		case "42704": // undefined_object
+			return nil
+		case "55006": // object_in_use
+			return fmt.Errorf("%w: %s", ErrSlotActive, pgErr.Message)
+		}
+	}
+	return primaryError(err)
+}
+
 // checkSlotName holds names to what PostgreSQL allows (documentation,
 // "Replication Slots"), and so to what needs no quoting.
 func checkSlotName(name string) error {

@@ -277,6 +277,12 @@ func applyConf(ctx context.Context, h *Host, in *view, _ Change) error {
 			return err
 		}
 	}
+	if effective(in.state.Cluster.Files[managedFile])["primary_slot_name"] != in.site.Standby.Primary.Slot {
+		// A running standby streams no more once it names a slot that is not there.
+		if slot, err := h.ensureSlot(ctx, in); err != nil {
+			h.Log.Warn("the replication slot could not be made; the standby can't stream before it is there", "slot", slot, "error", err)
+		}
+	}
 	cluster := h.cluster(in.site, in.state.Server.BinDir, in.state.Cluster.AdminRole, in.state.Server.User)
 	for name, content := range w.files {
 		if b, exists := in.state.Cluster.Files[name]; exists && bytes.Equal(b, content) {
@@ -293,29 +299,37 @@ func applyConf(ctx context.Context, h *Host, in *view, _ Change) error {
 	return h.load(ctx, in, cluster)
 }
 
-// load reloads and waits until the server has read the files.
+// load reloads and waits until the server has read the files; what needs a
+// restart restarts where the file allows.
 func (h *Host) load(ctx context.Context, in *view, cluster *postgres.Cluster) error {
+	pending, err := awaitReload(ctx, cluster)
+	if err == nil && len(pending) > 0 && in.site.Standby.Restart != "never" {
+		return h.restartStandby(ctx, in, pending)
+	}
+	return err
+}
+
+// awaitReload reloads, waits until the server has read the files, and gives the
+// settings that wait for a restart.
+func awaitReload(ctx context.Context, cluster *postgres.Cluster) (pending []string, err error) {
 	before, err := cluster.Status(ctx)
 	if err != nil {
 		// Who may come in is in the files that it has not loaded yet.
-		return cluster.Reload(ctx)
+		return nil, cluster.Reload(ctx)
 	}
 	if err := cluster.Reload(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, reloadDeadline)
 	defer cancel()
 	for {
 		status, err := cluster.Status(ctx)
 		if err == nil && status.ConfLoadedAt.After(before.ConfLoadedAt) {
-			if len(status.PendingRestart) > 0 && in.site.Standby.Restart != "never" {
-				return h.restartStandby(ctx, in, status.PendingRestart)
-			}
-			return nil
+			return status.PendingRestart, nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the standby did not load its changed configuration within %s; look into its log for what it makes of %s", reloadDeadline, filepath.Join(in.site.Standby.DataDir, managedFile))
+			return nil, fmt.Errorf("the server of %s did not load its changed configuration within %s; look into its log for what it makes of %s", cluster.DataDir, reloadDeadline, filepath.Join(cluster.DataDir, managedFile))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

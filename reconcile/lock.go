@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +28,7 @@ func (h *Host) Lock(ctx context.Context, site string, timeout time.Duration) (*L
 	if err := os.MkdirAll(h.Folders.Run, 0o755); err != nil {
 		return nil, fmt.Errorf("making the folder of the lock: %w", err)
 	}
-	path := filepath.Join(h.Folders.Run, site+".lock")
+	path := h.lockPath(site)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock: %w", err)

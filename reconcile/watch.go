@@ -50,6 +50,7 @@ func (h *Host) Watch(ctx context.Context, o WatchOptions) error {
 		return err // there is no last good one yet
 	}
 	w.follow()
+	defer w.claim.release()
 	w.tell("READY=1\nSTATUS=applying")
 	for ctx.Err() == nil {
 		wait := w.round(ctx)
@@ -70,7 +71,8 @@ type watching struct {
 	retry   *backoff.ExponentialBackOff
 	glance  func() string // looks at what was seen of the host
 	seen    string        // by glance, when the last apply ended
-	read    string        // versions of the files when they were last read
+	claim   watchClaim
+	read    string // versions of the files when they were last read
 }
 
 // round applies once and says when to come again at the latest.
@@ -114,6 +116,9 @@ func (w *watching) statusLine(p Plan) string {
 // apply takes the lock for the time of one apply only.
 func (w *watching) apply(ctx context.Context) (Plan, error) {
 	name := w.site.Name
+	if err := w.host.claim(&w.claim, name); err != nil {
+		return Plan{}, err
+	}
 	lock, err := w.host.Lock(ctx, name, w.options.LockTimeout)
 	if err != nil {
 		return Plan{}, err

@@ -96,6 +96,16 @@ func (r *recorder) RenewRestore(_ context.Context, _ *spec.Site, _ time.Time, na
 	return func(context.Context) error { r.ask("take the renewal back"); return nil }, nil
 }
 
+func (r *recorder) PlanEject(_ context.Context, site *spec.Site) (reconcile.Plan, error) {
+	r.ask("plan the ejection of %s", site.Name)
+	return r.plan, r.err
+}
+
+func (r *recorder) Eject(_ context.Context, site *spec.Site) (reconcile.Plan, error) {
+	r.ask("eject %s", site.Name)
+	return r.plan, r.err
+}
+
 func (r *recorder) Watch(ctx context.Context, o reconcile.WatchOptions) error {
 	r.ask("watch with lock timeout %s", o.LockTimeout)
 	return r.watch(ctx, o)
@@ -151,6 +161,8 @@ func TestFlagsReachTheHost(t *testing.T) {
 		{"snapshot --label a --hold --lock-timeout 0s", []string{"lock rds-prod for 0s", `snapshot rds-prod label "a" hold true`, "unlock"}},
 		{"verify", []string{"lock rds-prod for 1m0s", `verify rds-prod "" keep failed false`, "unlock"}},
 		{"verify zr-x --keep-failed --lock-timeout 0s", []string{"lock rds-prod for 0s", `verify rds-prod "zr-x" keep failed true`, "unlock"}},
+		{"eject", []string{"lock rds-prod for 1m0s", "eject rds-prod", "unlock"}},
+		{"eject --plan", []string{"plan the ejection of rds-prod"}},
 		{"snapshot --release zr-x", []string{"lock rds-prod for 1m0s", "release rds-prod zr-x", "unlock"}},
 	}
 	for _, test := range tests {
@@ -191,6 +203,13 @@ func TestCommandsExitAsTheContractSays(t *testing.T) {
 		{"apply", recorder{lockErr: locked}, exitLocked},
 		{"snapshot", recorder{lockErr: locked}, exitLocked},
 		{"snapshot", recorder{err: errors.New("x")}, exitFailed},
+		{"eject --plan", recorder{plan: changes}, exitDone},
+		{"eject --plan", recorder{plan: blocked}, exitBlocked},
+		{"eject", recorder{plan: changes}, exitDone},
+		{"eject", recorder{plan: blocked}, exitBlocked},
+		{"eject", recorder{plan: failed}, exitFailed},
+		{"eject", recorder{lockErr: locked}, exitLocked},
+		{"eject", recorder{err: fmt.Errorf("%w: watch runs", reconcile.ErrRefused)}, exitBlocked},
 		{"status", recorder{}, exitDone},
 		{"status", recorder{status: reconcile.Status{Failures: []string{"x"}}}, exitFailed},
 		{"status", recorder{err: errors.New("x")}, exitFailed},

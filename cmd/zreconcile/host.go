@@ -22,6 +22,8 @@ type host interface {
 	Verify(ctx context.Context, site *spec.Site, o reconcile.VerifyOptions) (reconcile.Drill, error)
 	RestoreStatus(ctx context.Context, site *spec.Site, now time.Time, name string) (status reconcile.RestoreStatus, exists bool, err error)
 	RenewRestore(ctx context.Context, site *spec.Site, now time.Time, name string) (undo func(context.Context) error, err error)
+	PlanEject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)
+	Eject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)
 	Watch(ctx context.Context, o reconcile.WatchOptions) error
 	Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
 }

@@ -33,6 +33,23 @@ func CommentOut(b []byte, match func(Entry) (reason string, yes bool)) []byte {
 	return out.Bytes()
 }
 
+// Replace writes anew each line that sets one of the settings. Every other byte
+// stays; a setting that the file does not name is not added.
+func Replace(b []byte, settings []Setting) []byte {
+	byName := map[string]Setting{}
+	for _, s := range settings {
+		byName[lower(s.Name)] = s
+	}
+	var out bytes.Buffer
+	for _, l := range splitLines(b) {
+		if s, replaced := byName[l.entry.Name]; replaced && !l.entry.Include {
+			l.body = rendered(s)
+		}
+		out.WriteString(l.body + l.eol)
+	}
+	return out.Bytes()
+}
+
 func commented(body, reason string) string {
 	return "#" + body + "  " + mark + oneLine(reason)
 }
@@ -72,11 +89,16 @@ func Render(header string, settings []Setting) []byte {
 		out.WriteString(strings.TrimRight("# "+strings.TrimRight(text, "\r\n"), " ") + "\n")
 	}
 	for _, s := range sorted {
-		out.WriteString(s.Name + " = " + Quote(s.Value))
-		if s.Why != "" {
-			out.WriteString("  # " + oneLine(s.Why))
-		}
-		out.WriteString("\n")
+		out.WriteString(rendered(s) + "\n")
 	}
 	return out.Bytes()
+}
+
+// rendered is the line of a setting, with why as a comment.
+func rendered(s Setting) string {
+	line := s.Name + " = " + Quote(s.Value)
+	if s.Why != "" {
+		line += "  # " + oneLine(s.Why)
+	}
+	return line
 }
