@@ -28,11 +28,10 @@ type ejection struct {
 
 // ejectedSlot is the replication slot of the file, as the primary has it.
 type ejectedSlot struct {
-	name     string
-	there    bool   // as far as is known
-	unknown  error  // why the primary could not be asked
-	retained int64  // bytes of WAL
-	kept     string // why it must not be removed now; "" is it may
+	name    string
+	there   bool   // as far as is known
+	unknown error  // why the primary could not be asked
+	kept    string // why it must not be removed now; "" is it may
 }
 
 // PlanEject shows what Eject would do; it reads only.
@@ -147,18 +146,24 @@ func (h *Host) ejectedSlot(ctx context.Context, in *view) ejectedSlot {
 	}
 	slot, known, err := postgres.ReadSlot(ctx, h.primary(in.site, password), s.name)
 	in.state.Cluster.Password = password
-	s.unknown, s.there, s.retained = err, slot.Exists, slot.Retained
+	s.unknown, s.there = err, slot.Exists
 	if !known { // it may be there as long as the standby names it
 		s.there = effective(in.state.Cluster.Files[managedFile])["primary_slot_name"] != ""
 	}
-	status := in.state.Cluster.Status
-	switch {
-	case status == nil || !status.InRecovery || !status.Connected():
-		s.kept = "the standby does not stream from the primary at this moment, and the slot keeps the WAL that it still needs"
-	case s.retained > in.segmentSize():
-		s.kept = fmt.Sprintf("the standby is %s behind, and the slot keeps the WAL that it still needs", units.BytesSize(float64(s.retained)))
-	}
+	s.kept = slotNeeded(in.state.Cluster.Status, slot.Retained, in.segmentSize())
 	return s
+}
+
+// slotNeeded says why a standby still needs its slot; "" is it does not. What it
+// lacks of the last segment the primary keeps anyway.
+func slotNeeded(standby *postgres.Status, retained, segment int64) string {
+	switch {
+	case standby == nil || !standby.InRecovery || !standby.Connected():
+		return "the standby does not stream from the primary at this moment, and the slot keeps the WAL that it still needs"
+	case retained > segment:
+		return fmt.Sprintf("the standby is %s behind, and the slot keeps the WAL that it still needs", units.BytesSize(float64(retained)))
+	}
+	return ""
 }
 
 // diff is what differs from a host that does not need this program.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/conf"
 	"github.com/zreconcile/zreconcile/spec"
 )
@@ -82,6 +83,29 @@ func TestPitfall17_PlainRestoreCommand(t *testing.T) {
 			if got := cmd.ProcessState.ExitCode(); got != want {
 				t.Errorf("%s, clone %v: %d, want %d: %s", test.name, clone, got, want, command)
 			}
+		}
+	}
+}
+
+func TestTheSlotGoesOnlyWhereNothingIsLost(t *testing.T) {
+	const segment = 16 << 20
+	streaming := postgres.Status{InRecovery: true, ReceiverState: "streaming"}
+	promoted, away := streaming, streaming
+	promoted.InRecovery, away.ReceiverState = false, ""
+	tests := map[string]struct {
+		standby  *postgres.Status
+		retained int64
+		needed   bool
+	}{
+		"streams":           {&streaming, segment, false},
+		"behind":            {&streaming, segment + 1, true},
+		"down":              {nil, 0, true},
+		"not connected":     {&away, 0, true},
+		"no standby's slot": {&promoted, 0, true},
+	}
+	for name, test := range tests {
+		if why := slotNeeded(test.standby, test.retained, segment); (why != "") != test.needed {
+			t.Errorf("%s: %q", name, why)
 		}
 	}
 }
