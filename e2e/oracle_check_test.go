@@ -131,6 +131,9 @@ func (tr *trial) expected(a aim, o outcome, received lsn, now time.Time, c circu
 	if a.kind != "snapshot" && a.kind != "latest" {
 		return h.judge(a, tr.bases, now, c)
 	}
+	if a.kind == "latest" && o.blocked && !tr.leadsToTheEnd(c) {
+		return refused("behind missing WAL")
+	}
 	reached := o.reached()
 	least, most := received, lsn(1)<<63
 	if a.kind == "snapshot" {
@@ -149,6 +152,19 @@ func (tr *trial) expected(a aim, o outcome, received lsn, now time.Time, c circu
 		return verdict{why: fmt.Sprintf("it stopped at %s, and must between %s and %s", reached, least, most)}
 	}
 	return served(in)
+}
+
+// leadsToTheEnd tells whether WAL leads from the newest snapshot to all that was
+// received.
+func (tr *trial) leadsToTheEnd(c circumstance) bool {
+	var newest base
+	for _, b := range tr.bases {
+		if b.consistent > newest.consistent {
+			newest = b
+		}
+	}
+	can, _ := c.leads(tr.history, newest, len(tr.history.records)-1)
+	return can
 }
 
 func (r shownRestore) reachedText() string {

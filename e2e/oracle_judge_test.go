@@ -82,7 +82,13 @@ func (h *history) judge(a aim, bases []base, now time.Time, c circumstance) verd
 		if i == len(h.records) {
 			return refused("later than all WAL")
 		}
-		return h.judgeRecord(i, a.after, a.at, bases, c)
+		v := h.judgeRecord(i, a.after, a.at, bases, c)
+		if !v.serve && !a.after && c.to != 0 && i > 0 && a.at <= c.from { // all in front of it may be there
+			if v = h.weigh(i, bases, c, i-1, func(b base) bool { return b.shown <= a.at }); v.serve {
+				return v.either()
+			}
+		}
+		return v
 	case "xid":
 		for i := len(h.records) - 1; i >= 0; i-- {
 			if h.records[i].ends() && h.records[i].xid == a.xid {

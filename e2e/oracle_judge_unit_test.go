@@ -65,6 +65,8 @@ func TestOracleJudges(t *testing.T) {
 		{name: "after the primary went down", aim: aim{kind: "time", micros: 60}, way: circumstance{dark: 9}, want: "later than what the primary told before it went down"},
 		{name: "in front of a hole", aim: aim{kind: "lsn", at: 400}, way: circumstance{from: 500, to: 600}, want: "1 2"},
 		{name: "reaching into a hole", aim: aim{kind: "lsn", at: 400}, way: circumstance{from: 450, to: 550}, want: "1 2, or at a bound"},
+		{name: "where a hole begins", aim: aim{kind: "lsn", at: 500}, way: circumstance{from: 500, to: 650}, want: "1 2 3, or at a bound"},
+		{name: "behind what begins a hole", aim: aim{kind: "lsn", at: 500, after: true}, way: circumstance{from: 500, to: 650}, want: "behind missing WAL"},
 		{name: "in a hole", aim: aim{kind: "xid", xid: 4}, way: circumstance{from: 450, to: 650}, want: "behind missing WAL"},
 		{name: "behind a hole", aim: aim{kind: "xid", xid: 5}, way: circumstance{from: 450, to: 550}, want: "behind missing WAL"},
 		{name: "a snapshot behind a hole", aim: aim{kind: "xid", xid: 5}, base: base{redo: 600, consistent: 650, shown: 650}, way: circumstance{from: 450, to: 550}, want: "1 2 3"},
