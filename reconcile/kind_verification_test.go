@@ -20,7 +20,7 @@ import (
 
 // drilled is a host whose last drill, of a snapshot that is gone, was then.
 func drilled(state *State, at time.Time, outcome string) {
-	change(state, "zp1/data", local(markLastDrill, FormatTime(at)+" "+outcome+" zr-gone"))
+	change(state, state.Cluster.Dataset, local(markLastDrill, FormatTime(at)+" "+outcome+" zr-gone"))
 }
 
 // addDrill puts in the clone of a drill.

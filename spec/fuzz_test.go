@@ -9,7 +9,7 @@ import (
 // FuzzParse: no bytes make Parse or Report panic, and a site comes with no
 // error and each error with a place.
 func FuzzParse(f *testing.F) {
-	for _, file := range append(faults(f), "../examples/site.yaml") {
+	for _, file := range append(faults(f), "../examples/site.yaml", "../examples/production.yaml") {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)

@@ -42,6 +42,21 @@ func TestReferenceSpec(t *testing.T) {
 	}
 }
 
+// What is recommended has no fault, and nothing to warn of.
+func TestProductionSpec(t *testing.T) {
+	site, problems, err := Load("../examples/production.yaml")
+	if err != nil || site == nil || len(problems) > 0 {
+		t.Fatalf("Load: %v\n%v", err, problems)
+	}
+	for name, given := range map[string]bool{
+		"standby": site.Standby != nil, "archive": site.Archive != nil, "snapshots": site.Snapshots != nil, "verify": site.Verify != nil,
+	} {
+		if !given {
+			t.Errorf("it recommends no %s", name)
+		}
+	}
+}
+
 func TestLoadReadsSiteD(t *testing.T) {
 	path := write(t, "site.yaml", minimal+"restores: [{name: a, target: {latest: true}, port: 5434}]\n",
 		"site.d/20.yml", "restores: [{name: c, target: {latest: true}, port: 5436}]\n",
