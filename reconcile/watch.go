@@ -125,7 +125,7 @@ func (w *watching) apply(ctx context.Context) (Plan, error) {
 	}
 	defer lock.Release()
 	// Who held it until now may have added a restore or removed one.
-	if w.versions() != w.read && w.reload() && w.site.Name != name {
+	if w.load() && w.site.Name != name {
 		return Plan{}, fmt.Errorf("the file became that of site %s, and the lock is that of site %s", w.site.Name, name)
 	}
 	plan, state, err := w.host.apply(ctx, w.site, w.host.Clock(), nil)

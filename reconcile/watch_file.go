@@ -68,9 +68,19 @@ func (w *watching) settled(ctx context.Context) bool {
 	}
 }
 
-// reload reads the file; a broken one leaves the last good one in force. It is
-// true where there is something to apply.
+// reload is load on behalf of somebody: what failed before is tried at once. It
+// is true where there is something to apply.
 func (w *watching) reload() bool {
+	if !w.load() {
+		return false
+	}
+	w.retry.Reset()
+	return true
+}
+
+// load reads the file; a broken one leaves the last good one in force, and is
+// false.
+func (w *watching) load() bool {
 	site, err := w.options.Load()
 	w.follow()
 	if w.broken = err != nil; w.broken {
@@ -78,6 +88,5 @@ func (w *watching) reload() bool {
 		return false
 	}
 	w.site = site
-	w.retry.Reset()
 	return true
 }
