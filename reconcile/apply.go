@@ -273,6 +273,7 @@ func (s stage) run(ctx context.Context, h *Host, in *view, changes []Change) []o
 	var out []outcome
 	if s.applyAll != nil && len(changes) > 0 {
 		began := h.Clock()
+		h.lock.doing(s.kind)
 		errs := s.applyAll(ctx, h, in, changes)
 		for _, c := range changes {
 			out = append(out, outcome{change: c, err: errs[c.Name], took: h.Clock().Sub(began)})
@@ -284,6 +285,7 @@ func (s stage) run(ctx context.Context, h *Host, in *view, changes []Change) []o
 			return out // what is left has not been tried
 		}
 		o, began := outcome{change: c}, h.Clock()
+		h.lock.doing(c.Kind + " " + c.Name)
 		if s.create != nil {
 			o.name, o.err = s.create(ctx, h, in, c)
 		} else {

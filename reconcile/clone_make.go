@@ -204,11 +204,12 @@ func (h *Host) haltFailed(ctx context.Context, s cloneServer) error {
 	return s.service.Stop(ctx)
 }
 
-// startClonesServer starts it. The folder above its private socket folder is the
-// standby's own where the file names none.
+// startClonesServer starts it, which takes as long as it replays up to where it is
+// consistent. The folder above its private socket folder is the standby's own
+// where the file names none.
 func (h *Host) startClonesServer(ctx context.Context, in *view, s cloneServer) error {
 	if err := postgres.OwnFolder(in.state.Paths.Sockets, in.state.Server.User, 0o755); err != nil {
 		return err
 	}
-	return h.startServer(ctx, s.server)
+	return h.aside(ctx, func() error { return h.startServer(ctx, s.server) })
 }

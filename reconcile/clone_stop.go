@@ -107,9 +107,19 @@ func (r reach) timelineOf(ctx context.Context, record wal.Record) wal.Timeline {
 }
 
 // awaitTarget waits until a clone has reached its target, and proves that it is
-// there: a server also pauses on the way, where a setting is too low to replay
-// on (from PostgreSQL 14), and one that lost its target would go on.
+// there. Snapshots that fall due meanwhile can be taken.
 func (h *Host) awaitTarget(ctx context.Context, s cloneServer, end wal.LSN, promote bool) (commit *time.Time, err error) {
+	err = h.aside(ctx, func() (err error) {
+		commit, err = reachTarget(ctx, s, end, promote)
+		return err
+	})
+	return commit, err
+}
+
+// reachTarget holds a clone that stopped against its target: a server also
+// pauses on the way, where a setting is too low to replay on (from PostgreSQL
+// 14), and one that lost its target would go on.
+func reachTarget(ctx context.Context, s cloneServer, end wal.LSN, promote bool) (commit *time.Time, err error) {
 	if exists(filepath.Join(s.cluster.DataDir, signalFile)) {
 		if err := endWait(ctx, s, end, promote); err != nil {
 			return nil, err

@@ -121,7 +121,7 @@ func (w *drilling) run(ctx context.Context) error {
 		return err
 	}
 	if recovered {
-		if err := w.look(ctx); err != nil {
+		if err := w.host.aside(ctx, func() error { return w.look(ctx) }); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/conf"
@@ -111,7 +112,7 @@ func TestTheSlotGoesOnlyWhereNothingIsLost(t *testing.T) {
 }
 
 func TestAWatchClaimsItsSite(t *testing.T) {
-	h := &Host{Folders: Folders{Run: t.TempDir()}}
+	h := &Host{Clock: time.Now, Folders: Folders{Run: t.TempDir()}}
 	wants := func(site string, want bool) {
 		t.Helper()
 		if got, err := h.watched(site); err != nil || got != want {

@@ -62,10 +62,20 @@ func NewHost(log *slog.Logger) *Host {
 // of ours it may still be at work, and no other run may start before it ends.
 func (h *Host) runHoldingLock(c *exec.Cmd) error {
 	if h.lock != nil {
-		c.ExtraFiles = append(c.ExtraFiles, h.lock.file)
+		c.ExtraFiles = append(c.ExtraFiles, h.lock.files()...)
 	}
 	h.Log.Debug("run", "program", c.Path, "arguments", c.Args[1:])
 	return c.Run()
+}
+
+// beside is the same machine for a run that goes on at the same time, and holds
+// a lock of its own.
+func (h *Host) beside() *Host {
+	b := *h
+	b.lock = nil
+	b.Run = b.runHoldingLock
+	b.ZFS = zfs.New(func(c *exec.Cmd) error { return b.Run(c) })
+	return &b
 }
 
 // cluster is the standby as a client sees it; adminRole "" is not known yet.

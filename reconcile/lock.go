@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,57 +14,166 @@ import (
 // ErrLocked says that another run holds the lock of the site.
 var ErrLocked = errors.New("another run of zreconcile is changing this site")
 
-// Lock is the right to change a site. It is a flock(2) on an open file that
-// the programs we run inherit: it dies with its holder and with them.
+// Lock is the right to change a site. It has two parts on one file: flock(2),
+// for all changes, and a lock of the open file description (fcntl(2)) on the
+// byte snapshotsByte, for what takes or removes snapshots. Who holds the first
+// gives the second up while a step takes long and touches no snapshot, so that
+// those that fall due meanwhile are taken (see aside).
+//
+// Programs that we run inherit the open files: a lock dies with its holder and
+// with them.
 type Lock struct {
-	host *Host
-	file *os.File
+	host      *Host
+	site      string
+	all       *os.File // nil is not held
+	snapshots *os.File // nil is not held
 }
+
+// The bytes of the lock's file that are locked. What stands in them is for people.
+const (
+	watchByte     = 0
+	snapshotsByte = 1
+)
 
 const lockPoll = 100 * time.Millisecond
 
 // Lock takes the lock of a site, waiting up to timeout for another run to end;
 // the error is ErrLocked where that was too short.
 func (h *Host) Lock(ctx context.Context, site string, timeout time.Duration) (*Lock, error) {
+	ctx, cancel := h.lockDeadline(ctx, site, timeout)
+	defer cancel()
+	all, err := h.awaitLock(ctx, site, lockAll)
+	if err != nil {
+		return nil, err
+	}
+	snapshots, err := h.awaitLock(ctx, site, lockSnapshots)
+	if err != nil {
+		_ = all.Close()
+		return nil, err
+	}
+	h.lock = &Lock{host: h, site: site, all: all, snapshots: snapshots}
+	h.lock.doing("its beginning")
+	return h.lock, nil
+}
+
+// LockSnapshots takes that part of the lock alone which guards snapshots: a long
+// step of another run lets it be had.
+func (h *Host) LockSnapshots(ctx context.Context, site string, timeout time.Duration) (*Lock, error) {
+	ctx, cancel := h.lockDeadline(ctx, site, timeout)
+	defer cancel()
+	snapshots, err := h.awaitLock(ctx, site, lockSnapshots)
+	if err != nil {
+		return nil, err
+	}
+	h.lock = &Lock{host: h, site: site, snapshots: snapshots}
+	return h.lock, nil
+}
+
+// lockDeadline ends the wait for a lock with an error that says so.
+func (h *Host) lockDeadline(ctx context.Context, site string, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, timeout, lockTimeout{path: h.lockPath(site), after: timeout})
+}
+
+// lockTimeout is ErrLocked, with what the holder last said of itself.
+type lockTimeout struct {
+	path  string
+	after time.Duration
+}
+
+func (lockTimeout) Unwrap() error { return ErrLocked }
+
+func (e lockTimeout) Error() string {
+	holder := "by another apply, snapshot or watch"
+	if said, err := os.ReadFile(e.path); err == nil && len(said) > 0 {
+		holder = "by " + strings.TrimSpace(string(said))
+	}
+	return fmt.Sprintf("%v: %s was still held after %s, %s, or by a program that a killed run left at work; wait for it to end, or give a longer --lock-timeout", ErrLocked, e.path, e.after, holder)
+}
+
+// doing notes in the lock's file what its holder is at, for those who wait.
+func (l *Lock) doing(step string) {
+	if l == nil || l.all == nil {
+		return
+	}
+	said := fmt.Sprintf("process %d, which is at %s since %s\n", os.Getpid(), step, FormatTime(l.host.Clock()))
+	if _, err := l.all.WriteAt([]byte(said), 0); err == nil {
+		_ = l.all.Truncate(int64(len(said))) // without it those who wait are told less, and no more
+	}
+}
+
+func lockAll(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+func lockSnapshots(f *os.File) error {
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, byteLock(unix.F_WRLCK, snapshotsByte))
+}
+
+// openLock opens the file of a site's locks.
+func (h *Host) openLock(site string) (*os.File, error) {
 	if err := os.MkdirAll(h.Folders.Run, 0o755); err != nil {
 		return nil, fmt.Errorf("making the folder of the lock: %w", err)
 	}
-	path := h.lockPath(site)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(h.lockPath(site), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock: %w", err)
 	}
-	waiting, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	return f, nil
+}
+
+// awaitLock tries to lock until it can be had, or ctx ends with its cause.
+func (h *Host) awaitLock(ctx context.Context, site string, lock func(*os.File) error) (*os.File, error) {
+	f, err := h.openLock(site)
+	if err != nil {
+		return nil, err
+	}
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := lock(f)
 		if err == nil {
-			h.lock = &Lock{host: h, file: f}
-			return h.lock, nil
+			return f, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EACCES) { // fcntl(2) may give either
 			_ = f.Close()
-			return nil, fmt.Errorf("locking %s: %w", path, err)
+			return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
 		}
 		select {
-		case <-waiting.Done():
+		case <-ctx.Done():
 			_ = f.Close()
-			return nil, lockTimeout(ctx, path, timeout)
+			return nil, context.Cause(ctx)
 		case <-time.After(lockPoll):
 		}
 	}
 }
 
-func lockTimeout(ctx context.Context, path string, timeout time.Duration) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+// aside runs a step that may take hours and touches no snapshot: the recovery of
+// a clone, the checks of a drill. Another run may take snapshots meanwhile.
+func (h *Host) aside(ctx context.Context, step func() error) error {
+	l := h.lock
+	if l == nil || l.all == nil {
+		return step()
 	}
-	return fmt.Errorf("%w: %s was still held after %s, by another apply, snapshot or watch, or by a program that a killed one left at work; wait for it to end, or give a longer --lock-timeout", ErrLocked, path, timeout)
+	_ = l.snapshots.Close()
+	l.snapshots = nil
+	err := step()
+	snapshots, lockErr := h.awaitLock(ctx, l.site, lockSnapshots)
+	l.snapshots = snapshots
+	return errors.Join(err, lockErr)
 }
 
-// Release gives the lock up. It closes the file and does not unlock it: a
-// program that outlived its deadline still shares it, and keeps it.
+// files are those that a program which we run inherits.
+func (l *Lock) files() []*os.File {
+	var held []*os.File
+	for _, f := range []*os.File{l.all, l.snapshots} {
+		if f != nil {
+			held = append(held, f)
+		}
+	}
+	return held
+}
+
+// Release gives the lock up. It closes the files and does not unlock them: a
+// program that outlived its deadline still shares them, and keeps the lock.
 func (l *Lock) Release() {
 	l.host.lock = nil
-	_ = l.file.Close()
+	for _, f := range l.files() {
+		_ = f.Close()
+	}
 }

@@ -19,8 +19,9 @@ type watchClaim struct {
 	file *os.File
 }
 
-func claimRange(kind int16) *unix.Flock_t {
-	return &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: 0, Len: 1}
+// byteLock is a lock of one byte of the lock's file.
+func byteLock(kind int16, at int64) *unix.Flock_t {
+	return &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: 1}
 }
 
 func (h *Host) lockPath(site string) string { return filepath.Join(h.Folders.Run, site+".lock") }
@@ -30,14 +31,11 @@ func (h *Host) claim(c *watchClaim, site string) error {
 	if c.site == site {
 		return nil
 	}
-	if err := os.MkdirAll(h.Folders.Run, 0o755); err != nil {
-		return fmt.Errorf("making the folder of the lock: %w", err)
-	}
-	f, err := os.OpenFile(h.lockPath(site), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := h.openLock(site)
 	if err != nil {
-		return fmt.Errorf("opening the lock: %w", err)
+		return err
 	}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, claimRange(unix.F_RDLCK)); err != nil {
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, byteLock(unix.F_RDLCK, watchByte)); err != nil {
 		_ = f.Close()
 		return fmt.Errorf("claiming %s: %w", f.Name(), err)
 	}
@@ -62,7 +60,7 @@ func (h *Host) watched(site string) (bool, error) {
 		return false, fmt.Errorf("opening the lock: %w", err)
 	}
 	defer f.Close()
-	asked := claimRange(unix.F_WRLCK)
+	asked := byteLock(unix.F_WRLCK, watchByte)
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, asked); err != nil {
 		return false, fmt.Errorf("asking for a watch of site %s: %w", site, err)
 	}

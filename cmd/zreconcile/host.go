@@ -26,6 +26,7 @@ type host interface {
 	Eject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)
 	Watch(ctx context.Context, o reconcile.WatchOptions) error
 	Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
+	LockSnapshots(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
 }
 
 // machine is the real host.
@@ -34,6 +35,15 @@ type machine struct{ *reconcile.Host }
 // Lock takes the lock of a site; unlock gives it up.
 func (m machine) Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error) {
 	lock, err := m.Host.Lock(ctx, site, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return lock.Release, nil
+}
+
+// LockSnapshots takes the part of the lock that guards snapshots.
+func (m machine) LockSnapshots(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error) {
+	lock, err := m.Host.LockSnapshots(ctx, site, timeout)
 	if err != nil {
 		return nil, err
 	}

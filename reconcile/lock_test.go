@@ -1,0 +1,141 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func lockingHost(t *testing.T) *Host {
+	t.Helper()
+	h := NewHost(slog.New(slog.DiscardHandler))
+	h.Folders.Run = t.TempDir()
+	return h
+}
+
+// A long step gives up what guards snapshots, and nothing else; it comes back
+// to the lock only when whoever takes a snapshot has ended.
+func TestSnapshotsAreTakenBesideALongStep(t *testing.T) {
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.LockSnapshots(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+		t.Fatalf("in the middle of an apply: %v", err)
+	}
+	third := other.beside()
+	err = h.aside(t.Context(), func() error {
+		if _, err := other.Lock(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+			t.Errorf("a second apply beside the long step: %v", err)
+		}
+		beside, err := third.LockSnapshots(t.Context(), "a", 0)
+		if err == nil {
+			time.AfterFunc(50*time.Millisecond, beside.Release)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lock.files()) != 2 {
+		t.Fatal("the step came back before the snapshot had ended")
+	}
+	if _, err := other.LockSnapshots(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+		t.Errorf("after the long step: %v", err)
+	}
+	lock.Release()
+	if _, err := other.Lock(t.Context(), "a", 0); err != nil {
+		t.Errorf("after the apply: %v", err)
+	}
+}
+
+// The step's own error is told, and so is the end of the wait for the lock.
+func TestALongStepThatFails(t *testing.T) {
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	if _, err := h.Lock(t.Context(), "a", 0); err != nil {
+		t.Fatal(err)
+	}
+	missed, ctx := errors.New("missed its target"), t.Context()
+	ctx, cancel := context.WithCancel(ctx)
+	err := h.aside(ctx, func() error {
+		if _, err := other.LockSnapshots(ctx, "a", 0); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		return missed
+	})
+	if !errors.Is(err, missed) || !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// A killed run's program keeps what its run held when it was started: the whole
+// lock, or beside a long step all but snapshots.
+func TestProgramsInheritTheLock(t *testing.T) {
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sleeping := func() *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), "sleep", "60")
+		cmd.ExtraFiles = lock.files()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	var long *exec.Cmd
+	if err := h.aside(t.Context(), func() error { long = sleeping(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	lock.Release() // what the kernel does for a run that is killed
+	if _, err := other.Lock(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+		t.Errorf("beside a program of the killed run: %v", err)
+	}
+	snapshots, err := other.LockSnapshots(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatalf("a snapshot beside the program of a long step: %v", err)
+	}
+	snapshots.Release()
+	_ = long.Process.Kill()
+	_ = long.Wait()
+
+	if lock, err = h.Lock(t.Context(), "a", 0); err != nil {
+		t.Fatal(err)
+	}
+	short := sleeping()
+	lock.Release()
+	if _, err := other.LockSnapshots(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+		t.Errorf("a snapshot beside a program of the killed run: %v", err)
+	}
+	_ = short.Process.Kill()
+	_ = short.Wait()
+}
+
+func TestWhoWaitsIsToldForWhat(t *testing.T) {
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	lock.doing("verification zr-20260101T000000Z")
+	lock.doing("restore x")
+	_, err = other.Lock(t.Context(), "a", 0)
+	want := fmt.Sprintf("by process %d, which is at restore x since ", os.Getpid())
+	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "verification") {
+		t.Errorf("%v does not say %q alone", err, want)
+	}
+}
