@@ -1,9 +1,13 @@
 package reconcile
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -11,48 +15,135 @@ import (
 	"github.com/zreconcile/zreconcile/zfs"
 )
 
-// glance is what can be seen of a site without running a program: which of its
-// servers run, their configuration files, and what of its pool is mounted. Two
-// glances that differ say that something happened which is worth a full look.
-func glance(site *spec.Site, state State) string {
-	var seen strings.Builder
-	if s := site.Standby; s != nil {
-		glanceAtServer(&seen, s.DataDir)
-		glanceAtFiles(&seen, state.Paths.Passfile, state.Paths.Helper)
+// drifted is the light check, at the cost of one program: whether anything that
+// can be seen so is different from what the apply saw that s is of, and worth a
+// full look.
+func (s Sight) drifted(ctx context.Context) bool {
+	if s.host == nil {
+		return false
 	}
-	for _, c := range state.Clones {
-		if c.DataDir != "" {
-			glanceAtServer(&seen, c.DataDir)
+	return impression(s.site, s.again(ctx)) != impression(s.site, s.state)
+}
+
+// impression is the part of a state that a light check looks at, as text: what
+// the pool's datasets are like and where they are mounted, which servers run with
+// which files, and whether the standby follows its primary. It is pure.
+func impression(site *spec.Site, state State) string {
+	var seen strings.Builder
+	if p := state.ZFS.Pool; p != nil {
+		fmt.Fprintln(&seen, p.Health)
+	}
+	for _, name := range glanced(site, &state) {
+		d, _ := state.ZFS.Dataset(name)
+		for _, p := range slices.Sorted(maps.Keys(d.Properties)) {
+			fmt.Fprintln(&seen, name, p, d.Properties[p])
 		}
 	}
-	mounts, err := zfs.Mounts()
-	for _, m := range mounts {
+	for _, m := range state.Mounts {
 		if m.Source == site.Pool.Name || strings.HasPrefix(m.Source, site.Pool.Name+"/") {
 			fmt.Fprintln(&seen, m.Source, m.Target)
 		}
 	}
-	if err != nil {
-		fmt.Fprintln(&seen, err)
+	c := state.Cluster
+	fmt.Fprintf(&seen, "%v %v %q %v %v %q\n", c.Content, c.Standby, c.Passfile, c.Helper, c.Program, c.Files)
+	impressionOfServer(&seen, c.Process, c.Status)
+	for _, clone := range state.Clones {
+		fmt.Fprintf(&seen, "%s %q\n", clone.Restore, clone.Files)
+		impressionOfServer(&seen, clone.Process, nil)
 	}
 	return seen.String()
 }
 
-// glanceAtServer notes the server of a data directory: that a server is gone,
-// was started anew, or was promoted, shows here.
-func glanceAtServer(seen *strings.Builder, dataDir string) {
-	p, err := (&postgres.Cluster{DataDir: dataDir}).Process()
-	fmt.Fprintln(seen, dataDir, p.PID, p.Running, err)
-	files := []string{filepath.Join(dataDir, signalFile)}
-	for _, name := range confFiles {
-		files = append(files, filepath.Join(dataDir, name))
+// impressionOfServer notes that a server is gone, was started anew or promoted,
+// and what it says of itself, as far as that stays the same while all goes well:
+// a primary that raised a setting pauses replay (pitfall 40).
+func impressionOfServer(seen *strings.Builder, p postgres.Process, status *postgres.Status) {
+	fmt.Fprintln(seen, p.PID, p.Running)
+	if status != nil {
+		fmt.Fprintln(seen, status.InRecovery, status.PausedState, status.Connected(), status.PendingRestart)
 	}
-	glanceAtFiles(seen, files...)
 }
 
-func glanceAtFiles(seen *strings.Builder, paths ...string) {
-	for _, path := range paths {
-		if info, err := os.Lstat(path); err == nil {
-			fmt.Fprintln(seen, path, info.Size(), info.ModTime().UnixNano(), info.Mode())
+// glanced are the datasets that are there and that the file speaks of, with the
+// clones of its restores.
+func glanced(site *spec.Site, state *State) []string {
+	names := []string{site.Pool.Name}
+	for _, d := range site.Datasets {
+		if _, there := state.ZFS.Dataset(d.Name); there {
+			names = append(names, d.Name)
+		}
+	}
+	for _, c := range state.Clones {
+		names = append(names, c.Dataset.Name)
+	}
+	return unique(names)
+}
+
+// again is the state with what an impression is made of read anew. What can't be
+// read is left as it was.
+func (s Sight) again(ctx context.Context) State {
+	now := s.state
+	now.Failures = slices.Clip(now.Failures)
+	in := &view{site: s.site, state: &now}
+	if mounts, err := zfs.Mounts(); err == nil {
+		now.Mounts = mounts
+	}
+	s.poolAgain(ctx, &now)
+	if s.site.Standby == nil {
+		return now
+	}
+	s.host.observeOutside(in)
+	if c := &now.Cluster; c.Content == DirCluster {
+		cluster := s.host.cluster(s.site, now.Server.BinDir, "", now.Server.User)
+		if !exists(cluster.DataDir) {
+			c.Content = DirMissing
+		}
+		c.Standby = exists(filepath.Join(cluster.DataDir, signalFile))
+		c.Files, _ = cluster.ReadFiles(confFiles...)
+		s.askStandby(ctx, in)
+	}
+	now.Clones = slices.Clone(now.Clones)
+	for i := range now.Clones {
+		now.Clones[i].again()
+	}
+	return now
+}
+
+func (c *Clone) again() {
+	cluster := &postgres.Cluster{DataDir: c.DataDir}
+	if c.DataDir == "" {
+		return
+	}
+	if p, err := cluster.Process(); err == nil || errors.Is(err, os.ErrNotExist) {
+		c.Process = p
+	}
+	c.Files, _ = cluster.ReadFiles(confFiles...)
+}
+
+// poolAgain reads the pool's health, where the kernel tells it in a file (of
+// OpenZFS on Linux), and the properties of the site's datasets. A pool that is
+// suspended is not asked: the answer might never come.
+func (s Sight) poolAgain(ctx context.Context, now *State) {
+	if now.ZFS.Pool == nil {
+		return
+	}
+	pool := *now.ZFS.Pool
+	now.ZFS.Pool = &pool
+	if health, err := os.ReadFile(filepath.Join("/proc/spl/kstat/zfs", pool.Name, "state")); err == nil {
+		pool.Health = strings.TrimSpace(string(health))
+	}
+	if pool.Suspended || pool.Health == "SUSPENDED" {
+		return
+	}
+	found, err := s.host.ZFS.Glimpse(ctx, pool.Name, query(s.site).DatasetProperties, glanced(s.site, now))
+	if err != nil && !errors.Is(err, zfs.ErrNotFound) {
+		return
+	}
+	now.ZFS.Datasets = slices.Clone(now.ZFS.Datasets)
+	for _, name := range glanced(s.site, &s.state) {
+		i := slices.IndexFunc(now.ZFS.Datasets, func(d zfs.Dataset) bool { return d.Name == name })
+		if i >= 0 {
+			now.ZFS.Datasets[i].Properties = found[name] // none where a dataset is gone
 		}
 	}
 }

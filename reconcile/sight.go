@@ -49,6 +49,9 @@ func (s Sight) askStandby(ctx context.Context, in *view) {
 		return
 	}
 	cluster.Port, cluster.SocketDir = process.Port, process.SocketDir
+	if c.AdminRole == "" {
+		cluster.Admin.Role = s.site.Standby.AdminRole
+	}
 	var status postgres.Status
 	if status, err = cluster.Status(ctx); err != nil {
 		in.state.Failures = append([]Failure{{Kind: kindStandby, Text: err.Error()}}, in.state.Failures...)

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -24,11 +27,13 @@ type WatchOptions struct {
 	OnPlan      func(Plan)
 	OnRound     func(Plan, error, Sight) // hears of each apply, also of one that found nothing to do; nil is nobody
 	Reload      <-chan os.Signal         // SIGHUP
+	Life        *Life                    // hears whether the watch is at work
 }
 
 const (
-	lightCheck = time.Minute      // runs no program
-	idle       = 10 * time.Minute // a full look at the host, for what the light check can't see: some eight processes
+	lightCheck = time.Minute      // runs one program
+	idle       = time.Hour        // a full look at the host, for what the light check can't see: some eight programs
+	undecided  = 10 * time.Minute // the same where something is blocked: what it lacks may have come
 )
 
 // Watch keeps the host as the file says until ctx ends: it applies at start, on
@@ -39,6 +44,9 @@ const (
 // It is ready (READY=1) once it has the file and follows it: what systemd gives
 // a service to start is no measure for a base backup.
 func (h *Host) Watch(ctx context.Context, o WatchOptions) error {
+	if o.Life == nil {
+		o.Life = &Life{}
+	}
 	files, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watching the site file: %w", err)
@@ -46,15 +54,19 @@ func (h *Host) Watch(ctx context.Context, o WatchOptions) error {
 	defer files.Close()
 	w := &watching{host: h, options: o, files: files, retry: backoff.NewExponentialBackOff()}
 	w.retry.InitialInterval, w.retry.MaxInterval = time.Second, 5*time.Minute
-	if w.site, err = o.Load(); err != nil {
+	site, err := o.Load()
+	if err != nil {
 		return err // there is no last good one yet
 	}
+	w.site.Store(site)
 	w.follow()
 	defer w.claim.release()
 	w.tell("READY=1\nSTATUS=applying")
 	for ctx.Err() == nil {
+		o.Life.works()
 		wait := w.round(ctx)
 		debug.FreeOSMemory() // what a round took, a daemon at rest should not keep
+		o.Life.rests(h.Clock())
 		if err := w.sleep(ctx, wait); err != nil {
 			return err
 		}
@@ -66,11 +78,11 @@ type watching struct {
 	host    *Host
 	options WatchOptions
 	files   *fsnotify.Watcher
-	site    *spec.Site
-	broken  bool // the file is; site is the last good one
+	site    atomic.Pointer[spec.Site]
+	broken  bool       // the file is; site is the last good one
+	telling sync.Mutex // of an apply and what is taken beside it
 	retry   *backoff.ExponentialBackOff
-	glance  func() string // looks at what was seen of the host
-	seen    string        // by glance, when the last apply ended
+	sight   Sight // what the last apply saw; without a host before the first
 	claim   watchClaim
 	read    string // versions of the files when they were last read
 }
@@ -82,27 +94,34 @@ func (w *watching) round(ctx context.Context) time.Duration {
 		return 0
 	}
 	if len(plan.Changes) > 0 || err == nil {
-		w.options.OnPlan(plan)
+		w.tellPlan(plan)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrLocked): // a person's base backup may take hours, and is no fault
+		w.host.Log.Warn("another run is at work; waiting for it", "error", err)
+		w.status("waiting for another run to end")
+		return time.Second
+	case err != nil:
 		wait := w.retry.NextBackOff()
 		w.host.Log.Error("apply failed", "error", err, "again in", seconds(wait))
-		w.tell("STATUS=apply failed: " + err.Error())
+		w.status("apply failed: " + err.Error())
 		return wait
-	}
-	if plan.Failed() {
-		w.tell("STATUS=some changes failed; trying again")
-		return earlier(w.retry.NextBackOff(), w.untilNext(plan))
+	case plan.Failed():
+		w.status("some changes failed; trying again")
+		return earlier(w.retry.NextBackOff(), plan.untilNext(w.host.Clock()))
 	}
 	w.retry.Reset()
-	w.tell(w.statusLine(plan))
-	return earlier(idle, w.untilNext(plan))
+	w.status(w.outcome(plan))
+	if plan.Summary.Block > 0 {
+		return earlier(undecided, plan.untilNext(w.host.Clock()))
+	}
+	return earlier(idle, plan.untilNext(w.host.Clock()))
 }
 
-func (w *watching) statusLine(p Plan) string {
-	line := "STATUS=converged"
+func (w *watching) outcome(p Plan) string {
+	line := "converged"
 	if p.Summary.Block > 0 {
-		line = fmt.Sprintf("STATUS=%d blocked: a person must decide", p.Summary.Block)
+		line = fmt.Sprintf("%d blocked: a person must decide", p.Summary.Block)
 	}
 	if p.Next != nil {
 		line += "; next due " + p.Next.String()
@@ -115,27 +134,56 @@ func (w *watching) statusLine(p Plan) string {
 
 // apply takes the lock for the time of one apply only.
 func (w *watching) apply(ctx context.Context) (Plan, error) {
-	name := w.site.Name
-	if err := w.host.claim(&w.claim, name); err != nil {
+	name := w.site.Load().Name
+	if err := w.takeClaim(name); err != nil {
 		return Plan{}, err
 	}
+	quit := w.besides(ctx)
 	lock, err := w.host.Lock(ctx, name, w.options.LockTimeout)
 	if err != nil {
+		quit()
 		return Plan{}, err
 	}
 	defer lock.Release()
+	defer quit() // while it can't get the lock any more
 	// Who held it until now may have added a restore or removed one.
-	if w.load() && w.site.Name != name {
-		return Plan{}, fmt.Errorf("the file became that of site %s, and the lock is that of site %s", w.site.Name, name)
+	if w.load() && w.site.Load().Name != name {
+		return Plan{}, fmt.Errorf("the file became that of site %s, and the lock is that of site %s", w.site.Load().Name, name)
 	}
-	plan, state, err := w.host.apply(ctx, w.site, w.host.Clock(), nil)
-	site := w.site
-	w.glance = func() string { return glance(site, state) }
-	w.seen = w.glance()
-	if w.options.OnRound != nil && ctx.Err() == nil {
-		w.options.OnRound(plan, err, Sight{host: w.host, site: site, state: state})
+	site := w.site.Load()
+	plan, state, err := w.host.apply(ctx, site, w.host.Clock(), nil)
+	w.sight = Sight{host: w.host, site: site, state: state}
+	if ctx.Err() == nil {
+		w.tellRound(plan, err, w.sight)
 	}
 	return plan, err
+}
+
+// takeClaim claims a site for this watch. Two of one site do no harm, but do
+// everything twice.
+func (w *watching) takeClaim(site string) error {
+	if w.claim.site != site {
+		if other, err := w.host.watched(site); err == nil && other {
+			w.host.Log.Warn("another watch of this site runs; stop one of them", "site", site)
+		}
+	}
+	return w.host.claim(&w.claim, site)
+}
+
+// tellRound tells those who listen how an apply ended and what it saw.
+func (w *watching) tellRound(plan Plan, err error, seen Sight) {
+	if w.options.OnRound == nil {
+		return
+	}
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	w.options.OnRound(plan, err, seen)
+}
+
+func (w *watching) tellPlan(plan Plan) {
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	w.options.OnPlan(plan)
 }
 
 // Failed is true of a plan of which something failed or could not be observed.
@@ -148,11 +196,12 @@ func (p Plan) Failed() bool {
 	return len(p.Failures) > 0
 }
 
-func (w *watching) untilNext(p Plan) time.Duration {
+// untilNext is how long nothing falls due by itself, at the most idle.
+func (p Plan) untilNext(now time.Time) time.Duration {
 	if p.Next == nil {
 		return idle
 	}
-	return p.Next.Sub(w.host.Clock())
+	return p.Next.Sub(now)
 }
 
 func earlier(a, b time.Duration) time.Duration {
@@ -175,7 +224,8 @@ func (w *watching) sleep(ctx context.Context, wait time.Duration) error {
 		case <-timer.C:
 			return nil
 		case <-check.C:
-			if now := w.host.Clock().Round(0); !now.Before(until) || w.drifted() {
+			w.options.Life.rests(w.host.Clock())
+			if now := w.host.Clock().Round(0); !now.Before(until) || w.drifted(ctx) {
 				return nil
 			}
 		case <-w.options.Reload:
@@ -200,13 +250,18 @@ func (w *watching) sleep(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// drifted is the light check: it looks for what can be seen without running a
-// program.
-func (w *watching) drifted() bool {
+// drifted is the light check: it looks for what can be seen with one program.
+func (w *watching) drifted(ctx context.Context) bool {
 	if w.versions() != w.read && w.reload() {
 		return true
 	}
-	return w.glance != nil && w.glance() != w.seen
+	return w.sight.drifted(ctx)
+}
+
+// status is the line that systemctl status shows. A newline in it would begin
+// another message (sd_notify(3)).
+func (w *watching) status(text string) {
+	w.tell("STATUS=" + strings.Join(strings.Fields(text), " "))
 }
 
 func (w *watching) tell(state string) {

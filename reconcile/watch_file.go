@@ -84,9 +84,9 @@ func (w *watching) load() bool {
 	site, err := w.options.Load()
 	w.follow()
 	if w.broken = err != nil; w.broken {
-		w.tell("STATUS=the site file is broken; the last good one stays in force")
+		w.status("the site file is broken; the last good one stays in force")
 		return false
 	}
-	w.site = site
+	w.site.Store(site)
 	return true
 }

@@ -21,6 +21,7 @@ import (
 // failed). It runs no program.
 type exporter struct {
 	clock    func() time.Time
+	life     *reconcile.Life
 	changes  *prometheus.CounterVec
 	took     *prometheus.CounterVec
 	applies  *prometheus.CounterVec
@@ -43,14 +44,14 @@ const lookDeadline = 5 * time.Second
 
 var errNotApplied = errors.New("the first apply has not ended yet")
 
-func newExporter(version string, clock func() time.Time) *exporter {
+func newExporter(version string, clock func() time.Time, life *reconcile.Life) *exporter {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "zreconcile_" + name, Help: help}, labels)
 	}
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "zreconcile_" + name, Help: help})
 	}
-	e := &exporter{clock: clock, ready: errNotApplied, registry: prometheus.NewRegistry(),
+	e := &exporter{clock: clock, life: life, ready: errNotApplied, registry: prometheus.NewRegistry(),
 		changes: counter("changes_total", "Changes that applies made or tried, by kind and result.", "kind", "result"),
 		took:    counter("change_seconds_total", "Time that changes took, by kind.", "kind"),
 		applies: counter("applies_total", "Applies by outcome: done, failed, blocked.", "outcome"),
@@ -117,10 +118,18 @@ func (e *exporter) readiness(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintln(w, "ok")
 }
 
+func (e *exporter) health(w http.ResponseWriter, _ *http.Request) {
+	if !e.life.Well(e.clock()) {
+		http.Error(w, "the watch hangs", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ok")
+}
+
 func (e *exporter) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", e.health)
 	mux.HandleFunc("GET /readyz", e.readiness)
 	return mux
 }
@@ -145,7 +154,7 @@ func listenMetrics(ctx context.Context, address string) (net.Listener, error) {
 
 // serveMetrics begins to serve, where an address is given; what it returns hears
 // of each round of the watch.
-func (p *program) serveMetrics(ctx context.Context, address string) (onRound func(reconcile.Plan, error, reconcile.Sight), err error) {
+func (p *program) serveMetrics(ctx context.Context, address string, life *reconcile.Life) (onRound func(reconcile.Plan, error, reconcile.Sight), err error) {
 	if address == "" {
 		return nil, nil
 	}
@@ -154,7 +163,7 @@ func (p *program) serveMetrics(ctx context.Context, address string) (onRound fun
 		return nil, err
 	}
 	info, _ := debug.ReadBuildInfo()
-	e := newExporter(buildVersion(info).Version, p.clock)
+	e := newExporter(buildVersion(info).Version, p.clock, life)
 	p.counted = e.onChange
 	go func() {
 		if err := e.serve(ctx, listener); err != nil {

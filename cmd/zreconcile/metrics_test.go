@@ -54,7 +54,7 @@ func TestMetricsOfAStatus(t *testing.T) {
 
 func TestExporter(t *testing.T) {
 	now := testNow
-	e := newExporter("1.2.3", func() time.Time { return now })
+	e := newExporter("1.2.3", func() time.Time { return now }, &reconcile.Life{})
 	handler := e.handler()
 	check := func(path string, status int, says ...string) {
 		t.Helper()

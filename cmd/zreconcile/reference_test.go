@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
 
+	"github.com/zreconcile/zreconcile/reconcile"
 	"github.com/zreconcile/zreconcile/schema"
 )
 
@@ -306,7 +307,7 @@ type metricInfo struct{ name, help, labels string }
 
 // allMetrics are those that watch serves, by name.
 func allMetrics() ([]metricInfo, error) {
-	e := newExporter("1.2.3", func() time.Time { return time.Time{} })
+	e := newExporter("1.2.3", func() time.Time { return time.Time{} }, &reconcile.Life{})
 	descs := make(chan *prometheus.Desc, 100)
 	e.registry.Describe(descs)
 	close(descs)

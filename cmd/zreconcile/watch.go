@@ -58,8 +58,9 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	go p.pingWatchdog(ctx)
-	onRound, err := p.serveMetrics(ctx, o.metrics)
+	life := &reconcile.Life{}
+	go p.pingWatchdog(ctx, life)
+	onRound, err := p.serveMetrics(ctx, o.metrics, life)
 	if err != nil {
 		return err
 	}
@@ -74,6 +75,7 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 		OnPlan:      p.tellPlan,
 		OnRound:     onRound,
 		Reload:      reload,
+		Life:        life,
 	})
 	if ctx.Err() != nil {
 		_ = notifySystemd(daemon.SdNotifyStopping)
@@ -115,8 +117,9 @@ func notifySystemd(state string) error {
 }
 
 // pingWatchdog tells systemd twice in each WatchdogSec that we are alive
-// (sd_watchdog_enabled(3)), a base backup of hours included.
-func (p *program) pingWatchdog(ctx context.Context) {
+// (sd_watchdog_enabled(3)), a base backup of hours included; a watch that hangs
+// at rest is not.
+func (p *program) pingWatchdog(ctx context.Context, life *reconcile.Life) {
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || every <= 0 {
 		return
@@ -127,7 +130,11 @@ func (p *program) pingWatchdog(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case now := <-tick.C:
+			if !life.Well(now) {
+				p.log.Error("the watch hangs; systemd will start it again")
+				continue
+			}
 			if err := notifySystemd(daemon.SdNotifyWatchdog); err != nil {
 				p.log.Warn("the watchdog of systemd could not be reached", "error", err)
 			}

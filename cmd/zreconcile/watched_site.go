@@ -49,8 +49,12 @@ func (w *watchedSite) paths() []string {
 	files := []string{w.path, w.fragments()}
 	if w.last != nil {
 		files = append(files, w.last.Files...)
-		if s := w.last.Standby; s != nil && s.Primary.PasswordFrom.File != "" {
-			files = append(files, s.Primary.PasswordFrom.File)
+		if s := w.last.Standby; s != nil {
+			for _, path := range []string{s.Primary.PasswordFrom.File, s.Primary.PasswordFrom.Passfile} {
+				if path != "" {
+					files = append(files, path)
+				}
+			}
 		}
 	}
 	var paths []string
