@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -57,37 +56,5 @@ func TestImpression(t *testing.T) {
 				t.Errorf("drift is %v", drift)
 			}
 		})
-	}
-}
-
-// A snapshot is taken beside a long step only where nothing that it needs is out
-// of order: a whole apply would have mended that first.
-func TestSnapshotsAlone(t *testing.T) {
-	plan := func(changes ...Change) Plan { return Plan{Changes: changes} }
-	due := Change{Kind: kindSnapshot, Action: Create}
-	var failed State
-	failed.fail(kindStandby, ErrRefused)
-	for name, test := range map[string]struct {
-		plan  Plan
-		state State
-		want  bool
-	}{
-		"nothing due":          {plan(), State{}, false},
-		"due":                  {plan(due), State{}, true},
-		"incomplete":           {plan(Change{Kind: kindSnapshot, Action: Update}), State{}, true},
-		"blocked":              {plan(Change{Kind: kindSnapshot, Action: Block}), State{}, false},
-		"the standby is down":  {plan(due, Change{Kind: kindStandby, Action: Start}), State{}, false},
-		"a dataset is blocked": {plan(due, Change{Kind: kindDataset, Action: Block}), State{}, false},
-		"a restore is at work": {plan(due, Change{Kind: kindRestore, Action: Create}, Change{Kind: kindConf, Action: Update}), State{}, true},
-		"not observed":         {plan(due), failed, false},
-	} {
-		if got := snapshotsAlone(test.plan, test.state); got != test.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-	for _, s := range stages() {
-		if s.kind == kindSnapshot && !slices.Contains(s.needs, kindStandby) {
-			t.Error("a snapshot does not need the standby")
-		}
 	}
 }

@@ -16,23 +16,23 @@ var ErrLocked = errors.New("another run of zreconcile is changing this site")
 
 // Lock is the right to change a site. It has two parts on one file: flock(2),
 // for all changes, and a lock of the open file description (fcntl(2)) on the
-// byte snapshotsByte, for what takes or removes snapshots. Who holds the first
-// gives the second up while a step takes long and touches no snapshot, so that
-// those that fall due meanwhile are taken (see aside).
+// byte standbyByte, for the standby and its snapshots. Who holds the first gives
+// the second up while a step takes long and is about a clone alone, so that
+// snapshots are taken and the standby is looked after meanwhile (see aside).
 //
 // Programs that we run inherit the open files: a lock dies with its holder and
 // with them.
 type Lock struct {
-	host      *Host
-	site      string
-	all       *os.File // nil is not held
-	snapshots *os.File // nil is not held
+	host    *Host
+	site    string
+	all     *os.File // nil is not held
+	standby *os.File // nil is not held
 }
 
 // The bytes of the lock's file that are locked. What stands in them is for people.
 const (
-	watchByte     = 0
-	snapshotsByte = 1
+	watchByte   = 0
+	standbyByte = 1
 )
 
 const lockPoll = 100 * time.Millisecond
@@ -46,26 +46,26 @@ func (h *Host) Lock(ctx context.Context, site string, timeout time.Duration) (*L
 	if err != nil {
 		return nil, err
 	}
-	snapshots, err := h.awaitLock(ctx, site, lockSnapshots)
+	standby, err := h.awaitLock(ctx, site, lockStandby)
 	if err != nil {
 		_ = all.Close()
 		return nil, err
 	}
-	h.lock = &Lock{host: h, site: site, all: all, snapshots: snapshots}
+	h.lock = &Lock{host: h, site: site, all: all, standby: standby}
 	h.lock.doing("its beginning")
 	return h.lock, nil
 }
 
-// LockSnapshots takes that part of the lock alone which guards snapshots: a long
-// step of another run lets it be had.
-func (h *Host) LockSnapshots(ctx context.Context, site string, timeout time.Duration) (*Lock, error) {
+// LockStandby takes that part of the lock alone which guards the standby and its
+// snapshots: a long step of another run lets it be had.
+func (h *Host) LockStandby(ctx context.Context, site string, timeout time.Duration) (*Lock, error) {
 	ctx, cancel := h.lockDeadline(ctx, site, timeout)
 	defer cancel()
-	snapshots, err := h.awaitLock(ctx, site, lockSnapshots)
+	standby, err := h.awaitLock(ctx, site, lockStandby)
 	if err != nil {
 		return nil, err
 	}
-	h.lock = &Lock{host: h, site: site, snapshots: snapshots}
+	h.lock = &Lock{host: h, site: site, standby: standby}
 	return h.lock, nil
 }
 
@@ -103,8 +103,8 @@ func (l *Lock) doing(step string) {
 
 func lockAll(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
-func lockSnapshots(f *os.File) error {
-	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, byteLock(unix.F_WRLCK, snapshotsByte))
+func lockStandby(f *os.File) error {
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, byteLock(unix.F_WRLCK, standbyByte))
 }
 
 // openLock opens the file of a site's locks.
@@ -143,25 +143,25 @@ func (h *Host) awaitLock(ctx context.Context, site string, lock func(*os.File) e
 	}
 }
 
-// aside runs a step that may take hours and touches no snapshot: the recovery of
-// a clone, the checks of a drill. Another run may take snapshots meanwhile.
+// aside runs a step that may take hours and is about a clone alone: its recovery,
+// the checks of a drill. Another run may care for the standby meanwhile.
 func (h *Host) aside(ctx context.Context, step func() error) error {
 	l := h.lock
 	if l == nil || l.all == nil {
 		return step()
 	}
-	_ = l.snapshots.Close()
-	l.snapshots = nil
+	_ = l.standby.Close()
+	l.standby = nil
 	err := step()
-	snapshots, lockErr := h.awaitLock(ctx, l.site, lockSnapshots)
-	l.snapshots = snapshots
+	standby, lockErr := h.awaitLock(ctx, l.site, lockStandby)
+	l.standby = standby
 	return errors.Join(err, lockErr)
 }
 
 // files are those that a program which we run inherits.
 func (l *Lock) files() []*os.File {
 	var held []*os.File
-	for _, f := range []*os.File{l.all, l.snapshots} {
+	for _, f := range []*os.File{l.all, l.standby} {
 		if f != nil {
 			held = append(held, f)
 		}

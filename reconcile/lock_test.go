@@ -19,16 +19,16 @@ func lockingHost(t *testing.T) *Host {
 	return h
 }
 
-// A long step gives up what guards snapshots, and nothing else; it comes back
-// to the lock only when whoever takes a snapshot has ended.
-func TestSnapshotsAreTakenBesideALongStep(t *testing.T) {
+// A long step gives up what guards the standby and its snapshots, and nothing
+// else; it comes back to the lock only when whoever cares for them has ended.
+func TestTheStandbyIsCaredForBesideALongStep(t *testing.T) {
 	h, other := lockingHost(t), lockingHost(t)
 	other.Folders = h.Folders
 	lock, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.LockSnapshots(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+	if _, err := other.LockStandby(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
 		t.Fatalf("in the middle of an apply: %v", err)
 	}
 	third := other.beside()
@@ -36,7 +36,7 @@ func TestSnapshotsAreTakenBesideALongStep(t *testing.T) {
 		if _, err := other.Lock(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
 			t.Errorf("a second apply beside the long step: %v", err)
 		}
-		beside, err := third.LockSnapshots(t.Context(), "a", 0)
+		beside, err := third.LockStandby(t.Context(), "a", 0)
 		if err == nil {
 			time.AfterFunc(50*time.Millisecond, beside.Release)
 		}
@@ -48,7 +48,7 @@ func TestSnapshotsAreTakenBesideALongStep(t *testing.T) {
 	if len(lock.files()) != 2 {
 		t.Fatal("the step came back before the snapshot had ended")
 	}
-	if _, err := other.LockSnapshots(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+	if _, err := other.LockStandby(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
 		t.Errorf("after the long step: %v", err)
 	}
 	lock.Release()
@@ -67,7 +67,7 @@ func TestALongStepThatFails(t *testing.T) {
 	missed, ctx := errors.New("missed its target"), t.Context()
 	ctx, cancel := context.WithCancel(ctx)
 	err := h.aside(ctx, func() error {
-		if _, err := other.LockSnapshots(ctx, "a", 0); err != nil {
+		if _, err := other.LockStandby(ctx, "a", 0); err != nil {
 			t.Error(err)
 		}
 		cancel()
@@ -79,7 +79,7 @@ func TestALongStepThatFails(t *testing.T) {
 }
 
 // A killed run's program keeps what its run held when it was started: the whole
-// lock, or beside a long step all but snapshots.
+// lock, or beside a long step all but what guards the standby.
 func TestProgramsInheritTheLock(t *testing.T) {
 	h, other := lockingHost(t), lockingHost(t)
 	other.Folders = h.Folders
@@ -103,7 +103,7 @@ func TestProgramsInheritTheLock(t *testing.T) {
 	if _, err := other.Lock(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
 		t.Errorf("beside a program of the killed run: %v", err)
 	}
-	snapshots, err := other.LockSnapshots(t.Context(), "a", 0)
+	snapshots, err := other.LockStandby(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatalf("a snapshot beside the program of a long step: %v", err)
 	}
@@ -116,7 +116,7 @@ func TestProgramsInheritTheLock(t *testing.T) {
 	}
 	short := sleeping()
 	lock.Release()
-	if _, err := other.LockSnapshots(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+	if _, err := other.LockStandby(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
 		t.Errorf("a snapshot beside a program of the killed run: %v", err)
 	}
 	_ = short.Process.Kill()

@@ -116,8 +116,8 @@ func (r *recorder) Lock(_ context.Context, site string, timeout time.Duration) (
 	return func() { r.ask("unlock") }, r.lockErr
 }
 
-func (r *recorder) LockSnapshots(_ context.Context, site string, timeout time.Duration) (func(), error) {
-	r.ask("lock snapshots of %s for %s", site, timeout)
+func (r *recorder) LockStandby(_ context.Context, site string, timeout time.Duration) (func(), error) {
+	r.ask("lock standby of %s for %s", site, timeout)
 	return func() { r.ask("unlock") }, r.lockErr
 }
 
@@ -162,13 +162,13 @@ func TestFlagsReachTheHost(t *testing.T) {
 		{"apply", []string{"lock rds-prod for 1m0s", "apply rds-prod at " + now + " only []", "unlock"}},
 		{"apply --only conf --lock-timeout 5s", []string{"lock rds-prod for 5s", "apply rds-prod at " + now + " only [conf]", "unlock"}},
 		{"status", []string{"status rds-prod at " + now}},
-		{"snapshot", []string{"lock snapshots of rds-prod for 1m0s", `snapshot rds-prod label "" hold false`, "unlock"}},
-		{"snapshot --label a --hold --lock-timeout 0s", []string{"lock snapshots of rds-prod for 0s", `snapshot rds-prod label "a" hold true`, "unlock"}},
+		{"snapshot", []string{"lock standby of rds-prod for 1m0s", `snapshot rds-prod label "" hold false`, "unlock"}},
+		{"snapshot --label a --hold --lock-timeout 0s", []string{"lock standby of rds-prod for 0s", `snapshot rds-prod label "a" hold true`, "unlock"}},
 		{"verify", []string{"lock rds-prod for 1m0s", `verify rds-prod "" keep failed false`, "unlock"}},
 		{"verify zr-x --keep-failed --lock-timeout 0s", []string{"lock rds-prod for 0s", `verify rds-prod "zr-x" keep failed true`, "unlock"}},
 		{"eject", []string{"lock rds-prod for 1m0s", "eject rds-prod", "unlock"}},
 		{"eject --plan", []string{"plan the ejection of rds-prod"}},
-		{"snapshot --release zr-x", []string{"lock snapshots of rds-prod for 1m0s", "release rds-prod zr-x", "unlock"}},
+		{"snapshot --release zr-x", []string{"lock standby of rds-prod for 1m0s", "release rds-prod zr-x", "unlock"}},
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {

@@ -26,7 +26,7 @@ type host interface {
 	Eject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)
 	Watch(ctx context.Context, o reconcile.WatchOptions) error
 	Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
-	LockSnapshots(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
+	LockStandby(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
 }
 
 // machine is the real host.
@@ -41,9 +41,9 @@ func (m machine) Lock(ctx context.Context, site string, timeout time.Duration) (
 	return lock.Release, nil
 }
 
-// LockSnapshots takes the part of the lock that guards snapshots.
-func (m machine) LockSnapshots(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error) {
-	lock, err := m.Host.LockSnapshots(ctx, site, timeout)
+// LockStandby takes the part of the lock that guards the standby and its snapshots.
+func (m machine) LockStandby(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error) {
+	lock, err := m.Host.LockStandby(ctx, site, timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func runSnapshot(ctx context.Context, p *program, o snapshotOptions) error {
 
 func (p *program) snapshotLocked(ctx context.Context, site *spec.Site, o snapshotOptions, out *snapshotJSON) error {
 	h := p.newHost()
-	unlock, err := h.LockSnapshots(ctx, site.Name, o.lockTimeout)
+	unlock, err := h.LockStandby(ctx, site.Name, o.lockTimeout)
 	if err != nil {
 		return err
 	}

@@ -8,10 +8,14 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// besides takes the snapshots that fall due while an apply is in a step of hours,
-// or waits for another run that is: a restore that replays, a drill that reads
-// all there is. It goes on until quit is called, and ends the snapshot in hand
-// first. An apply without such a step keeps the lock to itself.
+// besideKinds are what a long step of an apply, which is about a clone, leaves
+// to an apply beside it. The base backup and what removes things are not in it.
+var besideKinds = Only{kindDataset, kindConf, kindStandby, kindSnapshot}
+
+// besides cares for the standby and its snapshots while an apply is in a step of
+// hours, or waits for another run that is: a restore that replays, a drill that
+// reads all there is. It goes on until quit is called, and ends first what it has
+// in hand. An apply without such a step keeps the lock to itself.
 func (w *watching) besides(ctx context.Context) (quit func()) {
 	waiting, enough := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -23,7 +27,7 @@ func (w *watching) besides(ctx context.Context) (quit func()) {
 			wait := b.round(ctx, waiting)
 			select {
 			case <-waiting.Done():
-			case <-time.After(min(wait, lightCheck)): // on the wall clock a nap may end sooner
+			case <-time.After(max(0, min(wait, lightCheck))):
 			}
 		}
 	}()
@@ -36,11 +40,14 @@ type beside struct {
 	retry    *backoff.ExponentialBackOff
 }
 
-// round takes a snapshot if one is due, and says when to come again. It waits
-// for the lock as long as waiting lasts; what it began ends with ctx alone.
+// forever is longer than any step.
+const forever = 10000 * time.Hour
+
+// round does what is due, and says when to come again. It waits for the lock as
+// long as waiting lasts; what it began ends with ctx alone.
 func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	site := b.watching.site.Load()
-	lock, err := b.host.LockSnapshots(waiting, site.Name, forever)
+	lock, err := b.host.LockStandby(waiting, site.Name, forever)
 	if err != nil {
 		return b.failed(waiting, err)
 	}
@@ -49,10 +56,10 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	if err != nil {
 		return b.failed(waiting, err)
 	}
-	if whole := Diff(site, state, state.At, nil); !snapshotsAlone(whole, state) {
+	if whole := Diff(site, state, state.At, nil); !dueBeside(whole, state) {
 		return whole.untilNext(b.host.Clock())
 	}
-	plan, state, err := b.host.apply(ctx, site, state.At, Only{kindSnapshot})
+	plan, state, err := b.host.apply(ctx, site, state.At, besideKinds)
 	if ctx.Err() != nil {
 		return 0
 	}
@@ -65,36 +72,29 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	return plan.untilNext(b.host.Clock())
 }
 
-// forever is longer than any apply.
-const forever = 10000 * time.Hour
-
 // failed says that it did, where that is not the end of the apply beside it, and
 // when to try again.
 func (b *beside) failed(waiting context.Context, err error) time.Duration {
 	wait := b.retry.NextBackOff()
 	if err != nil && waiting.Err() == nil {
-		b.host.Log.Error("no snapshot could be taken beside the apply at work", "error", err, "again in", seconds(wait))
+		b.host.Log.Error("the standby could not be cared for beside the apply at work", "error", err, "again in", seconds(wait))
 	}
 	return wait
 }
 
-// snapshotsAlone is true where a snapshot is to be taken or completed, and nothing
-// that it needs is out of order: that is for a whole apply to mend first.
-func snapshotsAlone(p Plan, state State) bool {
+// dueBeside is true of a plan in which something of the standby is to be done,
+// and nothing that is not for a run beside has to come first.
+func dueBeside(p Plan, state State) bool {
+	first := []string{kindPool, kindBasebackup}
+	if state.failed(first...) {
+		return false
+	}
 	due := false
-	for _, s := range stages() {
-		if s.kind != kindSnapshot {
-			continue
-		}
-		if state.failed(append(s.needs, s.kind)...) {
+	for _, c := range p.Changes {
+		if slices.Contains(first, c.Kind) {
 			return false
 		}
-		for _, c := range p.Changes {
-			if slices.Contains(s.needs, c.Kind) {
-				return false
-			}
-			due = due || c.Kind == s.kind && c.Action != Block
-		}
+		due = due || slices.Contains(besideKinds, c.Kind) && c.Action != Block
 	}
 	return due
 }
