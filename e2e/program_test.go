@@ -96,11 +96,25 @@ func (s *site) start(t testing.TB, command string, args ...string) *background {
 // startWith is start with a file for stdout; nil leaves it to the output.
 func (s *site) startWith(t testing.TB, stdout *os.File, command string, args ...string) *background {
 	t.Helper()
+	return s.startTo(t, stdout, nil, command, args...)
+}
+
+// startLogging is start with a file for the log.
+func (s *site) startLogging(t testing.TB, log *os.File, command string, args ...string) *background {
+	t.Helper()
+	return s.startTo(t, nil, log, command, args...)
+}
+
+func (s *site) startTo(t testing.TB, stdout, stderr *os.File, command string, args ...string) *background {
+	t.Helper()
 	b := &background{ended: make(chan struct{})}
 	b.cmd = prepared(context.Background(), append([]string{command, "-f", s.File()}, args...)...)
 	b.cmd.Stdout, b.cmd.Stderr = &b.output, &b.output
 	if stdout != nil {
 		b.cmd.Stdout = stdout
+	}
+	if stderr != nil {
+		b.cmd.Stderr = stderr
 	}
 	b.cmd.WaitDelay = 10 * time.Second
 	must(t, b.cmd.Start())

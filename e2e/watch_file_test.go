@@ -110,29 +110,6 @@ func (s *site) atRest(t *testing.T) {
 	}
 }
 
-// Every moment has its snapshot, and no more than one.
-func TestWatchKeepsTheCadence(t *testing.T) {
-	s := newSite(t, sharedPrimary(t, primary.Plain))
-	const every = 5 * time.Second
-	s.Retention = "{last: 100}"
-	must(t, os.WriteFile(s.File(), []byte(strings.Replace(s.text(t), `schedule: "0 0 1 1 *"`, "every: 5s", 1)), 0o644))
-	watch := s.watch(t)
-	eventually(t, "six snapshots", func() bool { return s.snapshots(t) >= 6 || watch.over() })
-	must(t, watch.cmd.Process.Signal(syscall.SIGTERM))
-	watch.ends(t, exitDone)
-	list := s.status(t).Snapshots
-	for i := 1; i < len(list); i++ {
-		gap := list[i].TakenAt.Truncate(time.Second).Sub(list[i-1].TakenAt.Truncate(time.Second))
-		t.Logf("%s after %s", list[i].Name, gap)
-		if gap < every {
-			t.Errorf("%s was taken %s after %s", list[i].Name, gap, list[i-1].Name)
-		}
-		if gap >= 2*every {
-			t.Errorf("none was taken between %s and %s", list[i-1].Name, list[i].Name)
-		}
-	}
-}
-
 // A base backup of hours must not keep systemd waiting.
 func TestWatchEndsInTheMiddleOfABaseBackup(t *testing.T) {
 	s := newSite(t, sharedPrimary(t, primary.Plain))
