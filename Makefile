@@ -22,7 +22,7 @@ build: ## bin/zreconcile
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/zreconcile ./cmd/zreconcile
 
 test: ## vet, all tests, and the whole walk on real ZFS and PostgreSQL (root)
-	./e2e/setup.sh
+	./e2e/setup.sh tests
 	go vet ./...
 	go test ./... -p 1 -count=1 -timeout 45m
 

@@ -26,7 +26,7 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, "e2e: run as root: pools are made and servers started as other users")
 		return 1
 	}
-	if out, err := exec.Command("./setup.sh").CombinedOutput(); err != nil {
+	if out, err := exec.Command("./setup.sh", "tests").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "e2e: setup.sh: %v\n%s", err, out)
 		return 1
 	}

@@ -1,22 +1,28 @@
 #!/usr/bin/env bash
 # Makes this machine fit for the build, the tests and the demo: a ZFS that
-# works, a PostgreSQL server, and the few programs they use. It installs only
-# what is missing, so that a machine that has everything needs no network, and
-# starts zfs-fuse only where nothing answers zpool.
+# works, a PostgreSQL server, and the few programs they use; with the argument
+# "tests" also for what only tests use. It installs only what is missing, so
+# that a machine that has everything needs no network, and starts zfs-fuse only
+# where nothing answers zpool.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin # su leaves them out
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
+[[ $# == 0 || $* == tests ]] || die "want no argument, or: tests"
 [[ $(id -u) == 0 ]] || die "run this as root: pools are made and servers started as other users"
 
 updated=
-install() {
+know_packages() {
 	command -v apt-get >/dev/null || die "missing: $*; install them by hand, since there is no apt-get here"
 	say "installing $*"
 	[[ $updated ]] || apt-get update -qq >&2 || die "apt-get update failed"
 	updated=yes
+}
+
+install() {
+	know_packages "$@"
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 ||
 		die "apt-get could not install $*"
 }
@@ -33,6 +39,18 @@ install_postgres() {
 	echo 'create_main_cluster = off' >"$no_cluster"
 	install postgresql
 	rm -f "$no_cluster"
+}
+
+# install_alone takes one program out of a package that would bring a service
+# along, started at once, and much else: install_alone PACKAGE PATH.
+install_alone() {
+	know_packages "$1"
+	local dir
+	dir=$(mktemp -d)
+	(cd "$dir" && apt-get download -qq -o APT::Sandbox::User=root "$1" >&2) || die "apt-get could not download $1"
+	dpkg-deb --fsys-tarfile "$dir"/*.deb | tar -x -C "$dir" "./$2" || die "the package $1 has no $2"
+	cp "$dir/$2" /usr/local/bin/
+	rm -rf "$dir"
 }
 
 # A daemon that hangs must not hang those who ask.
@@ -71,4 +89,9 @@ if ! zfs_works; then
 		zfs_works || start_zfs_fuse # the package may have started it
 	fi
 	zfs_works || die "zpool list does not answer: $(timeout 20 zpool list 2>&1 || echo "status $?")"
+fi
+
+# What only tests use, a line a program.
+if [[ ${1-} == tests ]]; then
+	command -v promtool >/dev/null || install_alone prometheus usr/bin/promtool
 fi
