@@ -66,7 +66,7 @@ func (p *program) execute(ctx context.Context, args []string) (err error) {
 
 // complain writes the error that ends a run where the log goes, in its format.
 func (p *program) complain(cmd *cobra.Command, err error) {
-	if p.logFormat.value == "json" && p.log != nil {
+	if p.logFormat == "json" && p.log != nil {
 		p.log.Error(err.Error())
 		return
 	}

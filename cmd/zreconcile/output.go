@@ -18,7 +18,7 @@ func writeJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-func (p *program) json() bool { return p.output.value == "json" }
+func (p *program) json() bool { return p.output == "json" }
 
 // view is stdout for a person who thinks in the zone of the site.
 func (p *program) view(site *spec.Site, now time.Time) view {

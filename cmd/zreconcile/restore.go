@@ -16,8 +16,8 @@ import (
 // defaults of the site file.
 type restoreOptions struct {
 	target      spec.EntryTarget
-	stop        choice
-	port        int // 0: the one it has, or a free one
+	stop        string // before or after the named record
+	port        int    // 0: the one it has, or a free one
 	promote     bool
 	keep        *bool // nil: true with promote
 	expires     string
@@ -32,7 +32,7 @@ type restoreOptions struct {
 var targetFlags = []string{"time", "lsn", "xid", "restore-point", "snapshot", "latest"}
 
 func newRestore(p *program) *cobra.Command {
-	o := restoreOptions{stop: choice{allowed: []string{"before", "after"}}}
+	var o restoreOptions
 	keep := false
 	cmd := &cobra.Command{
 		Use:   "restore NAME",
@@ -70,7 +70,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.target.RestorePoint, "restore-point", "", "to this name given to pg_create_restore_point()")
 	f.StringVar(&o.target.Snapshot, "snapshot", "", "to what was replayed when this snapshot was taken")
 	f.BoolVar(&o.target.Latest, "latest", false, "to the last record received")
-	f.Var(&o.stop, "stop", "whether to stop before or after the record of --lsn or --xid")
+	addChoice(cmd, f, &o.stop, "stop", "", "whether to stop before or after the record of --lsn or --xid", "before", "after")
 	f.IntVar(&o.port, "port", 0, "its TCP port (default: as it was, or the first free one above the standby's)")
 	f.BoolVar(&o.promote, "promote", false, "open it for writing, on a timeline of its own")
 	f.StringVar(&o.expires, "expires", "", "stop it when it is this old, such as 24h or 7d (default: never)")
@@ -79,7 +79,6 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.dataset, "dataset", "", "its dataset, relative to the pool (default: zreconcile/SITE/NAME)")
 	f.BoolVar(&o.remove, "remove", false, "remove the restore of this name")
 	addLockTimeout(cmd, &o.lockTimeout)
-	_ = cmd.RegisterFlagCompletionFunc("stop", cobra.FixedCompletions(o.stop.allowed, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // oneRestore wants the name of one restore.
@@ -110,9 +109,9 @@ func (o *restoreOptions) check(flags *pflag.FlagSet, name string) error {
 		return fmt.Errorf("say where to: one of --%s", strings.Join(targetFlags, ", --"))
 	case len(given) > 1:
 		return fmt.Errorf("%s: a restore has one target, give one of them", strings.Join(given, ", "))
-	case record && o.stop.value == "":
+	case record && o.stop == "":
 		return fmt.Errorf("%s needs --stop before or --stop after: whether the record itself is restored", given[0])
-	case !record && o.stop.value != "":
+	case !record && o.stop != "":
 		return errors.New("--stop goes with --lsn and --xid only")
 	}
 	e := o.entry(name)
@@ -138,7 +137,7 @@ func onlyRemoves(flags *pflag.FlagSet) (err error) {
 func (o *restoreOptions) entry(name string) spec.Entry {
 	e := spec.Entry{Name: name, Target: o.target, Dataset: o.dataset, Mountpoint: o.mountpoint, Port: o.port,
 		ExpiresAfter: o.expires, Grace: o.grace, Keep: o.keep}
-	e.Target.Stop = o.stop.value
+	e.Target.Stop = o.stop
 	if o.promote {
 		e.Action = "promote"
 	}

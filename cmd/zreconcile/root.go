@@ -9,6 +9,7 @@ import (
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/zreconcile/zreconcile/reconcile"
 )
@@ -23,9 +24,9 @@ type program struct {
 	newHost        func() host
 
 	file      string
-	output    choice
-	logFormat choice
-	logLevel  choice
+	output    string // text, json; status knows html, too
+	logFormat string
+	logLevel  string
 
 	log      *slog.Logger
 	progress *progress
@@ -40,21 +41,32 @@ func (e usageError) Unwrap() error { return e.error }
 
 // choice is a flag with a few allowed values.
 type choice struct {
-	value   string
+	value   *string
 	allowed []string
 }
 
-func (c *choice) String() string { return c.value }
-func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+func (c choice) String() string { return *c.value }
+func (c choice) Type() string   { return strings.Join(c.allowed, "|") }
 
 // Set refuses what is not allowed.
-func (c *choice) Set(s string) error {
+func (c choice) Set(s string) error {
 	if !slices.Contains(c.allowed, s) {
 		return fmt.Errorf("want %s", strings.Join(c.allowed, " or "))
 	}
-	c.value = s
+	*c.value = s
 	return nil
 }
+
+// addChoice adds such a flag to the flags of a command, which completes its
+// values; its default is what the value is now.
+func addChoice(cmd *cobra.Command, flags *pflag.FlagSet, value *string, name, shorthand, usage string, allowed ...string) {
+	flags.VarP(choice{value, allowed}, name, shorthand, usage)
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// outputUsage is the same for all commands: one that can write more than text
+// and JSON has a flag of its own, which hides the one that all share.
+const outputUsage = "how results are written to stdout"
 
 func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
@@ -85,18 +97,13 @@ It looks at the host, shows what differs, and makes the host what the file says.
 }
 
 func (p *program) addFlags(root *cobra.Command) {
-	p.output = choice{"text", []string{"text", "json"}}
-	p.logFormat = choice{"text", []string{"text", "json"}}
-	p.logLevel = choice{"info", []string{"debug", "info", "warn", "error"}}
+	p.output, p.logFormat, p.logLevel = "text", "text", "info"
 	flags := root.PersistentFlags()
 	flags.StringVarP(&p.file, "file", "f", "", "the site file (default $"+fileVariable+", ./site.yaml, /etc/zreconcile/site.yaml)")
-	flags.VarP(&p.output, "output", "o", "how results are written to stdout")
-	flags.Var(&p.logFormat, "log-format", "how the log is written to stderr")
-	flags.Var(&p.logLevel, "log-level", "the least level that the log shows")
+	addChoice(root, flags, &p.output, "output", "o", outputUsage, "text", "json")
+	addChoice(root, flags, &p.logFormat, "log-format", "", "how the log is written to stderr", "text", "json")
+	addChoice(root, flags, &p.logLevel, "log-level", "", "the least level that the log shows", "debug", "info", "warn", "error")
 	_ = root.MarkPersistentFlagFilename("file", "yaml", "yml")
-	for name, c := range map[string]*choice{"output": &p.output, "log-format": &p.logFormat, "log-level": &p.logLevel} {
-		_ = root.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(c.allowed, cobra.ShellCompDirectiveNoFileComp))
-	}
 }
 
 // addCompletion adds cobra's completion command now, and makes it refuse a
@@ -144,8 +151,8 @@ func checkArgs(cmd *cobra.Command) {
 func (p *program) startLog() {
 	p.progress = &progress{out: p.stderr, clock: p.clock}
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(p.logLevel.value)) // the flag allows levels only
-	if p.logFormat.value == "json" {
+	_ = level.UnmarshalText([]byte(p.logLevel)) // the flag allows levels only
+	if p.logFormat == "json" {
 		p.log = slog.New(slog.NewJSONHandler(p.progress, &slog.HandlerOptions{Level: level}))
 	} else {
 		p.log = slog.New(tint.NewTextHandler(p.progress, &tint.Options{

@@ -77,7 +77,7 @@ func (p *program) openSite() (*spec.Site, error) {
 }
 
 func (p *program) showProblems(problems spec.Problems) {
-	if p.logFormat.value != "json" {
+	if p.logFormat != "json" {
 		spec.Report(p.stderr, problems, p.stderr.colour)
 		return
 	}
