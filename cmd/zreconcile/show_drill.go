@@ -55,28 +55,42 @@ func showLastDrill(v view, s reconcile.Status) {
 	if last == nil {
 		return
 	}
-	outcome := v.good("passed")
-	if !last.OK {
-		outcome = v.bad("FAILED")
-	}
-	v.printf("  last drill: %s%s, of %s\n", outcome, ago(v.now.Sub(last.At.Time)), printable(last.Snapshot))
-	at := slices.IndexFunc(s.Snapshots, func(snap reconcile.SnapshotStatus) bool {
-		return snap.Name == last.Snapshot && snap.Verified != nil
-	})
-	if at < 0 {
-		return
-	}
-	for _, f := range s.Snapshots[at].Verified.Findings {
+	outcome := lastDrill(*last)
+	v.printf("  last drill: %s%s\n", v.toned(outcome.Tone, outcome.Text), ago(v.now.Sub(last.At.Time))+", of "+printable(last.Snapshot))
+	for _, f := range lastFindings(s) {
 		v.printf("%s", indented("    ", f))
 	}
 }
 
-// drillOutcome is the drill of a snapshot in a few words.
-func drillOutcome(v view, ok bool, at time.Time) string {
-	if ok {
-		return v.good("verified" + ago(v.now.Sub(at)))
+// lastDrill says how it went.
+func lastDrill(last reconcile.LastDrill) words {
+	if last.OK {
+		return words{"passed", toneGood}
 	}
-	return v.bad("drill FAILED" + ago(v.now.Sub(at)))
+	return words{"FAILED", toneBad}
+}
+
+// lastFindings are those of the last drill, while its snapshot is there.
+func lastFindings(s reconcile.Status) []string {
+	at := slices.IndexFunc(s.Snapshots, func(snap reconcile.SnapshotStatus) bool {
+		return snap.Name == s.LastDrill.Snapshot && snap.Verified != nil
+	})
+	if at < 0 {
+		return nil
+	}
+	return s.Snapshots[at].Verified.Findings
+}
+
+// drillOutcome is the drill of a snapshot in a few words; none is "".
+func drillOutcome(v view, drill *reconcile.Verification) words {
+	switch {
+	case drill == nil:
+		return words{}
+	case drill.OK:
+		return words{"verified" + ago(v.now.Sub(drill.At.Time)), toneGood}
+	default:
+		return words{"drill FAILED" + ago(v.now.Sub(drill.At.Time)), toneBad}
+	}
 }
 
 // ago says how long something is past; nothing for what is to come, by a clock

@@ -29,40 +29,46 @@ func showRestores(v view, restores []reconcile.RestoreStatus, as login) {
 }
 
 func showRestore(v view, r reconcile.RestoreStatus, as login) {
-	v.printf("  %s: %s\n", v.strong(printable(r.Name)), restoreState(v, r))
+	state := restoreState(r)
+	v.printf("  %s: %s\n", v.strong(printable(r.Name)), v.toned(state.Tone, state.Text))
 	if r.Why != "" {
 		v.printf("%s", indented("    ", r.Why))
 	}
-	if r.Snapshot != "" {
-		v.printf("    from       %s\n", printable(r.Snapshot))
-	}
-	if r.Reached != nil {
-		v.printf("    reached    %s\n", reached(v, *r.Reached))
-	}
-	showProof(v, r)
-	if r.ExpiresAt != nil {
-		v.printf("    expires    %s%s\n", v.moment(r.ExpiresAt.Time), away(r.ExpiresAt.Sub(v.now)))
-	}
-	if r.DestroyedAt != nil {
-		v.printf("    destroyed  %s%s\n", v.moment(r.DestroyedAt.Time), away(r.DestroyedAt.Sub(v.now)))
-	}
-	if r.Connect != "" {
-		v.printf("    connect    %s\n", psql(r.Connect, as.of(r.Role)))
-		if as.primary != "" {
-			v.printf("    bring back %s\n", bringBack(r.Connect, as.of(r.Role)))
-			v.printf("               %s\n", v.faint("for TABLE, its name; where the table is still there, add --clean --if-exists to pg_dump, which drops it first"))
-		}
-	}
+	showFacts(v, "    ", restoreFacts(v, r, as))
 }
 
-// showProof says between which two transactions a restore stands.
-func showProof(v view, r reconcile.RestoreStatus) {
+// restoreFacts tell where a restore stands, between which two transactions that
+// is, how long it stays, and how it is used.
+func restoreFacts(v view, r reconcile.RestoreStatus, as login) []fact {
+	var list []fact
+	add := func(name, value string) { list = append(list, fact{Name: name, Value: value}) }
+	if r.Snapshot != "" {
+		add("from", printable(r.Snapshot))
+	}
+	if r.Reached != nil {
+		add("reached", reached(v, *r.Reached))
+	}
 	if r.LastIn != nil {
-		v.printf("    last in    %s\n", transaction(*r.LastIn))
+		add("last in", transaction(*r.LastIn))
 	}
 	if r.FirstOut != nil {
-		v.printf("    first out  %s\n", transaction(*r.FirstOut))
+		add("first out", transaction(*r.FirstOut))
 	}
+	if r.ExpiresAt != nil {
+		add("expires", v.moment(r.ExpiresAt.Time)+away(r.ExpiresAt.Sub(v.now)))
+	}
+	if r.DestroyedAt != nil {
+		add("destroyed", v.moment(r.DestroyedAt.Time)+away(r.DestroyedAt.Sub(v.now)))
+	}
+	if r.Connect == "" {
+		return list
+	}
+	list = append(list, fact{Name: "connect", Value: psql(r.Connect, as.of(r.Role)), Command: true})
+	if as.primary != "" {
+		list = append(list, fact{Name: "bring back", Value: bringBack(r.Connect, as.of(r.Role)), Command: true,
+			Hint: "for TABLE, its name; where the table is still there, add --clean --if-exists to pg_dump, which drops it first"})
+	}
+	return list
 }
 
 // transaction is one in full: people compare its time with their target.
@@ -70,18 +76,18 @@ func transaction(t reconcile.Transaction) string {
 	return "transaction " + strconv.FormatUint(uint64(t.XID), 10) + " of " + t.Time.String() + ", at " + orUnknown(lsn(t.LSN))
 }
 
-func restoreState(v view, r reconcile.RestoreStatus) string {
+func restoreState(r reconcile.RestoreStatus) words {
 	state := printable(r.State)
 	if r.Promoted {
 		state += ", promoted"
 	}
 	switch r.State {
 	case "running":
-		return v.good(state)
+		return words{state, toneGood}
 	case "failed", "refused":
-		return v.bad(state)
+		return words{state, toneBad}
 	default:
-		return v.warn(state)
+		return words{state, toneWarn}
 	}
 }
 

@@ -71,50 +71,55 @@ func showPool(v view, p *reconcile.PoolStatus) {
 }
 
 func showStandby(v view, s reconcile.StandbyStatus, as login) {
-	v.printf("\nstandby: %s\n", standbyState(v, s))
+	state := standbyState(s)
+	v.printf("\nstandby: %s\n", v.toned(state.Tone, state.Text))
+	showFacts(v, "  ", standbyFacts(v, s, as))
+}
+
+func standbyState(s reconcile.StandbyStatus) words {
+	switch s.State {
+	case reconcile.StandbyStreaming:
+		return words{"streaming from the primary", toneGood}
+	case reconcile.StandbyDisconnected:
+		return words{"running, not connected to the primary", toneWarn}
+	case reconcile.StandbyPromoted:
+		return words{"promoted: it is no standby any more", toneBad}
+	case reconcile.StandbySilent:
+		return words{"running, and answering nobody", toneBad}
+	case reconcile.StandbyMissing:
+		return words{"there is none", toneBad}
+	case reconcile.StandbyUnknown:
+		return words{"not known", toneBad}
+	default:
+		return words{"stopped", toneBad}
+	}
+}
+
+func standbyFacts(v view, s reconcile.StandbyStatus, as login) []fact {
+	var list []fact
 	if s.SystemIdentifier != "" {
-		v.printf("  system     %s, timeline %d\n", printable(s.SystemIdentifier), s.Timeline)
+		list = append(list, fact{Name: "system", Value: printable(s.SystemIdentifier) + ", timeline " + strconv.FormatUint(uint64(s.Timeline), 10)})
 	}
 	if s.Running {
-		v.printf("  lag        %s\n", lag(s))
-		v.printf("  received   %s\n", orUnknown(lsn(s.ReceivedLSN)))
 		replayed := orUnknown(lsn(s.ReplayedLSN))
 		if s.ReplayedCommitAt != nil {
 			replayed += ", last commit " + v.moment(s.ReplayedCommitAt.Time)
 		}
-		v.printf("  replayed   %s\n", replayed)
+		list = append(list, fact{Name: "lag", Value: lag(s)}, fact{Name: "received", Value: orUnknown(lsn(s.ReceivedLSN))}, fact{Name: "replayed", Value: replayed})
 	}
 	if len(s.PendingRestart) > 0 {
-		v.printf("  %s\n", v.warn("restart needed for "+printable(strings.Join(s.PendingRestart, ", "))))
+		list = append(list, fact{Value: "restart needed for " + printable(strings.Join(s.PendingRestart, ", ")), Tone: toneWarn})
 	}
 	if s.ArchiverFailing != "" {
-		v.printf("  %s\n", v.bad("archiving fails at "+printable(s.ArchiverFailing)))
+		list = append(list, fact{Value: "archiving fails at " + printable(s.ArchiverFailing), Tone: toneBad})
 	}
 	if s.Slot != "" {
-		v.printf("  slot       %s\n", slot(s))
+		list = append(list, fact{Name: "slot", Value: slot(s)})
 	}
 	if s.Running && s.Connect != "" {
-		v.printf("  connect    %s\n", psql(s.Connect, as.of(s.Role)))
+		list = append(list, fact{Name: "connect", Value: psql(s.Connect, as.of(s.Role)), Command: true})
 	}
-}
-
-func standbyState(v view, s reconcile.StandbyStatus) string {
-	switch s.State {
-	case reconcile.StandbyStreaming:
-		return v.good("streaming from the primary")
-	case reconcile.StandbyDisconnected:
-		return v.warn("running, not connected to the primary")
-	case reconcile.StandbyPromoted:
-		return v.bad("promoted: it is no standby any more")
-	case reconcile.StandbySilent:
-		return v.bad("running, and answering nobody")
-	case reconcile.StandbyMissing:
-		return v.bad("there is none")
-	case reconcile.StandbyUnknown:
-		return v.bad("not known")
-	default:
-		return v.bad("stopped")
-	}
+	return list
 }
 
 func lag(s reconcile.StandbyStatus) string {
@@ -168,18 +173,23 @@ func showKeeps(v view, keeps []reconcile.ArchiveKeep) {
 	biggest := slices.Clone(keeps)
 	slices.SortStableFunc(biggest, func(a, b reconcile.ArchiveKeep) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	for _, k := range biggest[:min(len(biggest), mostKeeps)] {
-		who := "needed by nobody any more"
-		if len(k.Who) > 0 {
-			who = "kept for " + strings.Join(k.Who, ", ")
-		}
-		if others := k.Needs - len(k.Who); others > 0 {
-			who += " and " + strconv.Itoa(others) + " more"
-		}
-		v.printf("  %s\n", v.faint(printable(size(k.Bytes)+" from "+k.From+" to "+k.To+" "+who)))
+		v.printf("  %s\n", v.faint(size(k.Bytes)+" from "+printable(k.From)+" to "+printable(k.To)+" "+keptFor(k)))
 	}
 	if more := len(keeps) - mostKeeps; more > 0 {
 		v.printf("  %s\n", v.faint(plural(more, "more run")+" in -o json"))
 	}
+}
+
+// keptFor says who needs a run of the archive.
+func keptFor(k reconcile.ArchiveKeep) string {
+	who := "needed by nobody any more"
+	if len(k.Who) > 0 {
+		who = "kept for " + strings.Join(k.Who, ", ")
+	}
+	if others := k.Needs - len(k.Who); others > 0 {
+		who += " and " + strconv.Itoa(others) + " more"
+	}
+	return printable(who)
 }
 
 func showSnapshots(v view, all []reconcile.SnapshotStatus) {
@@ -191,31 +201,36 @@ func showSnapshots(v view, all []reconcile.SnapshotStatus) {
 	}
 	t := tabwriter.NewWriter(v.w, 0, 0, 2, ' ', 0)
 	for _, snap := range shown {
-		kept := strings.Join(snap.KeptBy, ", ")
-		if kept == "" {
-			kept = "nothing keeps it"
-		}
-		line := []string{"  " + printable(snap.Name), size(snap.Used), serves(v, snap), "kept by: " + printable(kept)}
+		from, drill := serves(v, snap), drillOutcome(v, snap.Verified)
+		line := []string{"  " + printable(snap.Name), size(snap.Used), v.toned(from.Tone, from.Text), "kept by: " + keptBy(snap)}
 		if snap.Label != "" {
 			line = append(line, printable(`"`+snap.Label+`"`))
 		}
-		if snap.Verified != nil {
-			line = append(line, drillOutcome(v, snap.Verified.OK, snap.Verified.At.Time))
+		if drill.Text != "" {
+			line = append(line, v.toned(drill.Tone, drill.Text))
 		}
 		_, _ = t.Write([]byte(strings.Join(line, "\t") + "\n"))
 	}
 	_ = t.Flush()
 }
 
+// keptBy names the rules that keep a snapshot.
+func keptBy(s reconcile.SnapshotStatus) string {
+	if len(s.KeptBy) == 0 {
+		return "nothing keeps it"
+	}
+	return printable(strings.Join(s.KeptBy, ", "))
+}
+
 // serves says from when on a snapshot serves restores.
-func serves(v view, s reconcile.SnapshotStatus) string {
+func serves(v view, s reconcile.SnapshotStatus) words {
 	switch {
 	case s.Earliest == nil || s.Earliest.Time == nil:
-		return "serves from: not known yet"
+		return words{Text: "serves from: not known yet"}
 	case s.Latest == nil && s.LatestWhy != "":
-		return v.bad(printable(s.LatestWhy))
+		return words{printable(s.LatestWhy), toneBad}
 	}
-	return "serves from " + v.moment(wholeSecond(s.Earliest.Time.Time))
+	return words{Text: "serves from " + v.moment(wholeSecond(s.Earliest.Time.Time))}
 }
 
 // showWindows draws the moments that can be restored, from the first to now.
