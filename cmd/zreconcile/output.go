@@ -19,6 +19,7 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 func (p *program) json() bool { return p.output == "json" }
+func (p *program) html() bool { return p.output == "html" }
 
 // view is stdout for a person who thinks in the zone of the site.
 func (p *program) view(site *spec.Site, now time.Time) view {

@@ -72,13 +72,16 @@ func lastDrill(last reconcile.LastDrill) words {
 
 // lastFindings are those of the last drill, while its snapshot is there.
 func lastFindings(s reconcile.Status) []string {
-	at := slices.IndexFunc(s.Snapshots, func(snap reconcile.SnapshotStatus) bool {
-		return snap.Name == s.LastDrill.Snapshot && snap.Verified != nil
-	})
+	at := slices.IndexFunc(s.Snapshots, func(snap reconcile.SnapshotStatus) bool { return ofLastDrill(s, snap) })
 	if at < 0 {
 		return nil
 	}
 	return s.Snapshots[at].Verified.Findings
+}
+
+// ofLastDrill is true of the snapshot that the last drill restored.
+func ofLastDrill(s reconcile.Status, snap reconcile.SnapshotStatus) bool {
+	return s.LastDrill != nil && snap.Name == s.LastDrill.Snapshot && snap.Verified != nil
 }
 
 // drillOutcome is the drill of a snapshot in a few words; none is "".

@@ -17,20 +17,22 @@ import (
 // json has all.
 const mostShown = 10
 
-// showStatus shows a host on one screen: can I rely on it, how far back can I
-// go, and how do I reach what was restored.
+// showStatus shows a host, on the first screen what is asked first: can I rely on
+// it, how far back can I go, how far behind is it, and what runs. What it is made
+// of comes below.
 func showStatus(v view, s reconcile.Status, as login) {
 	showVerdict(v, s.Verdict)
 	v.printf("%s\n", v.strong("site "+printable(s.Site)))
-	showPool(v, s.Pool)
+	showAnswers(v, s)
+	showWindows(v, s)
 	if s.Standby.State != "" {
 		showStandby(v, s.Standby, as)
 	}
-	showArchive(v, s.Archive)
+	showRestores(v, s.Restores, as)
 	showSnapshots(v, s.Snapshots)
 	showLastDrill(v, s)
-	showWindows(v, s)
-	showRestores(v, s.Restores, as)
+	showArchive(v, s.Archive)
+	showPool(v, s.Pool)
 	if len(s.Failures) > 0 {
 		v.printf("\n")
 		showList(v, v.bad("Could not be observed:"), s.Failures)
@@ -262,11 +264,16 @@ func until(v view, w reconcile.Window) string {
 // window writes a window to the second, rounded inwards: both ends can be
 // restored as they stand there. A window within one second is written in full.
 func window(v view, w reconcile.Window) string {
-	from, to := wholeSecond(w.From.Time), w.To.Truncate(time.Second)
-	if from.After(to) {
-		return w.From.String() + " to " + w.To.String()
+	from, to := windowEnds(v, w)
+	return from + " to " + to
+}
+
+func windowEnds(v view, w reconcile.Window) (from, to string) {
+	first, last := wholeSecond(w.From.Time), w.To.Truncate(time.Second)
+	if first.After(last) {
+		return w.From.String(), w.To.String()
 	}
-	return v.moment(from) + " to " + v.moment(to)
+	return v.moment(first), v.moment(last)
 }
 
 // wholeSecond is the first whole second that is not before t.

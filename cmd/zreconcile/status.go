@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,9 @@ the rule that keeps it, the moments that can be restored, and the restores with
 how to connect, and how to bring a table back to the primary. Exits 0 whenever
 the host could be observed.
 
+-o html writes the same as one page, with the timeline as a picture. It needs no
+other file and no network, and can be sent to a colleague or printed.
+
 --check says on one line whether all is well, with performance data, as plugins
 of Nagios, Icinga and their like do.
 
@@ -31,12 +36,16 @@ of Nagios, Icinga and their like do.
 ` + checkHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if check {
+			switch {
+			case check && p.html():
+				return usageError{errors.New("--check is one line, of text or json")}
+			case check:
 				return runCheck(cmd.Context(), p)
 			}
 			return runStatus(cmd.Context(), p)
 		},
 	}
+	addChoice(cmd, cmd.Flags(), &p.output, "output", "o", outputUsage+"; html is one page that needs nothing else", "text", "json", "html")
 	cmd.Flags().BoolVar(&check, "check", false, "say on one line, and by the exit status, whether all is well")
 	return cmd
 }
@@ -46,24 +55,45 @@ func runStatus(ctx context.Context, p *program) error {
 	defer stop()
 	site, err := p.openSite()
 	if err != nil {
-		return p.fail(err, blankStatus(""))
+		return p.failStatus(err, &spec.Site{Timezone: time.UTC})
 	}
 	now := p.clock()
 	status, err := p.newHost().Status(ctx, site, now)
 	if err != nil {
-		return p.fail(p.asUser(err), blankStatus(site.Name))
+		return p.failStatus(p.asUser(err), site)
 	}
-	if p.json() {
-		if err := writeJSON(p.stdout, status); err != nil {
-			return err
-		}
-	} else {
-		showStatus(p.view(site, now), status, siteLogin(site))
+	switch v := p.view(site, now); {
+	case p.json():
+		err = writeJSON(p.stdout, status)
+	case p.html():
+		err = writeStatusPage(p.stdout, v, status, siteLogin(site))
+	default:
+		showStatus(v, status, siteLogin(site))
+	}
+	if err != nil {
+		return err
 	}
 	if len(status.Failures) > 0 {
 		return report(exitFailed)
 	}
 	return nil
+}
+
+// failStatus ends a run with an error that left nothing to see. Who reads a page
+// or JSON gets it there, too.
+func (p *program) failStatus(err error, site *spec.Site) error {
+	if !p.html() {
+		return p.fail(err, blankStatus(site.Name))
+	}
+	blank := reconcile.BlankStatus(site.Name, err.Error())
+	var invalid *invalidError
+	if errors.As(err, &invalid) {
+		blank.Failures = nil
+		for _, problem := range invalid.problems.Errors() {
+			blank.Failures = append(blank.Failures, problemLine(problem))
+		}
+	}
+	return errors.Join(err, writeStatusPage(p.stdout, p.view(site, p.clock()), blank, login{}))
 }
 
 // siteLogin is who connects to the standby and its restores: the admin of the

@@ -74,11 +74,16 @@ func firstProblem(err error) string {
 		return err.Error()
 	}
 	list := invalid.problems.Errors()
-	text := fmt.Sprintf("%s:%d:%d: %s", list[0].Pos.File, list[0].Pos.Line, list[0].Pos.Col, list[0].Message)
+	text := problemLine(list[0])
 	if len(list) > 1 {
 		text += fmt.Sprintf(", and %d more", len(list)-1)
 	}
 	return "the site file is invalid: " + text
+}
+
+// problemLine is a problem of a site file, and where it is.
+func problemLine(p spec.Problem) string {
+	return fmt.Sprintf("%s:%d:%d: %s", p.Pos.File, p.Pos.Line, p.Pos.Col, p.Message)
 }
 
 // checkJSON is what `status --check -o json` writes, on one line, too.
