@@ -176,7 +176,7 @@ func stretchRows(v view, windows []reconcile.Window) []stretchRow {
 func archiveOf(s reconcile.Status) archivePart {
 	a := s.Archive
 	part := archivePart{thing: thing{State: words{plural(a.Segments, "segment") + ", " + size(a.Bytes), tonePlain}}}
-	if a.Segments == 0 {
+	if a.Segments == 0 && len(s.Failures) > 0 {
 		part.State.Text = none(s)
 	}
 	add := func(name, value string, t tone) {
