@@ -105,8 +105,12 @@ func wantedMountpoint(site *spec.Site, d spec.Dataset) (string, bool) {
 }
 
 // clusterDatasets are the datasets that hold the cluster: the data directory's
-// first, then those of pg_wal and of the tablespaces, each once.
+// first, then those of pg_wal and of the tablespaces, each once. Of a file that
+// names no standby there are none.
 func clusterDatasets(site *spec.Site, state *State) []place {
+	if site.Standby == nil {
+		return nil
+	}
 	dirs := []string{site.Standby.DataDir}
 	if site.Standby.WALDir != "" {
 		dirs = append(dirs, site.Standby.WALDir)

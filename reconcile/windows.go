@@ -19,6 +19,9 @@ import (
 // is shown can be restored: a time only where WAL proves which transaction is
 // the first one after it.
 func (h *Host) addWindows(ctx context.Context, in *view, s *Status) {
+	if in.site.Standby == nil {
+		return
+	}
 	if why, _ := in.archiveAway(); why != "" {
 		for i := range s.Snapshots {
 			s.Snapshots[i].LatestWhy = why
