@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -39,10 +41,24 @@ func httpGet(port int, path string) (status int, body string) {
 	return response.StatusCode, string(b)
 }
 
+// scrapeIsSound has Prometheus's own tool look at a scrape: it parses, and names
+// and units are as its conventions want them. setup.sh brings the tool.
+func scrapeIsSound(t testing.TB, port int) {
+	t.Helper()
+	_, body := httpGet(port, "/metrics")
+	cmd := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+	cmd.Stdin = strings.NewReader(body)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s\n%s", err, out, body)
+	}
+}
+
 // TestWatchServesMetrics: what a monitor sees follows the host between applies,
 // and no scrape runs a program.
 func TestWatchServesMetrics(t *testing.T) {
 	s := newSite(t, ownPrimary(t, primary.Plain))
+	s.Slot = "watched"
+	s.write(t)
 	port := freePort(t)
 	watch := s.start(t, "watch", "--metrics", fmt.Sprintf("127.0.0.1:%d", port))
 	eventually(t, "watch to be ready", func() bool {
@@ -59,6 +75,13 @@ func TestWatchServesMetrics(t *testing.T) {
 		"zreconcile_snapshots": 1, "zreconcile_recoverable_windows": 1, "zreconcile_pool_online": 1, `zreconcile_changes_total{kind="basebackup",result="done"}`: 1} {
 		eventually(t, fmt.Sprintf("%s to be %g", name, want), is(name, want))
 	}
+	if retained, known := metric(t, port, "zreconcile_slot_retained_bytes"); !known || retained < 0 {
+		t.Errorf("the slot retains %g bytes, known: %t", retained, known)
+	}
+	if took, known := metric(t, port, "zreconcile_apply_duration_seconds_sum"); !known || took <= 0 {
+		t.Errorf("applies took %g s, known: %t", took, known)
+	}
+	scrapeIsSound(t, port)
 	to, _ := metric(t, port, "zreconcile_recoverable_to_timestamp_seconds")
 	s.stepTable(t)
 	s.commit(t, 1)

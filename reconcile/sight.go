@@ -7,6 +7,7 @@ import (
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
 )
 
 // Sight is what an apply saw last, for those who look in between.
@@ -14,20 +15,38 @@ type Sight struct {
 	host  *Host
 	site  *spec.Site
 	state State
+	err   error  // why it could not see; then the state is not to be relied on
+	slot  *int64 // WAL that the primary keeps for the slot, in bytes; nil is not known
+}
+
+// sight keeps what an apply saw. What needs the primary is asked now: who looks
+// later must not wait for one that is gone.
+func (h *Host) sight(ctx context.Context, site *spec.Site, state State, err error) Sight {
+	s := Sight{host: h, site: site, state: state, err: err}
+	if err == nil {
+		s.slot = h.slotRetained(ctx, &view{site: site, state: &state, now: state.At})
+	}
+	return s
 }
 
 // Status is the host as of now, without running a program: the standby's server
-// is asked, and the archive listed; pool, snapshots and restores are as they were
-// seen. Before anything was seen it is blank.
+// is asked, and the archive listed; pool, snapshots, restores and the slot are as
+// they were seen. Where nothing was seen it is blank, and says why.
 func (s Sight) Status(ctx context.Context, now time.Time) Status {
-	if s.host == nil || s.site.Standby == nil {
+	switch {
+	case s.host == nil:
 		return BlankStatus("", "nothing was seen yet")
+	case isKind(s.err, zfs.ErrSuspended):
+		return suspendedStatus(s.site, s.state.ZFS.Pool, now, s.err)
+	case s.err != nil:
+		return BlankStatus(s.site.Name, s.err.Error())
 	}
 	state := s.state
 	in := &view{site: s.site, state: &state, now: now}
 	s.askStandby(ctx, in)
 	s.listWAL(in)
 	status := s.host.report(ctx, in)
+	status.Standby.SlotRetainedBytes = s.slot
 	status.Verdict = Judge(s.site, status, now)
 	return status
 }

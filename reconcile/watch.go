@@ -25,9 +25,17 @@ type WatchOptions struct {
 	LockTimeout time.Duration
 	Notify      func(state string) error // sd_notify(3)
 	OnPlan      func(Plan)
-	OnRound     func(Plan, error, Sight) // hears of each apply, also of one that found nothing to do; nil is nobody
-	Reload      <-chan os.Signal         // SIGHUP
-	Life        *Life                    // hears whether the watch is at work
+	OnRound     func(Round)      // hears of each apply, also of one that found nothing to do; nil is nobody
+	Reload      <-chan os.Signal // SIGHUP
+	Life        *Life            // hears whether the watch is at work
+}
+
+// Round is an apply of the watch that came to its end.
+type Round struct {
+	Plan Plan
+	Err  error // why it could not go on
+	Took time.Duration
+	Seen Sight
 }
 
 const (
@@ -150,11 +158,12 @@ func (w *watching) apply(ctx context.Context) (Plan, error) {
 	if w.load() && w.site.Load().Name != name {
 		return Plan{}, fmt.Errorf("the file became that of site %s, and the lock is that of site %s", w.site.Load().Name, name)
 	}
+	began := w.host.Clock()
 	site := w.site.Load()
-	plan, state, err := w.host.apply(ctx, site, w.host.Clock(), nil)
-	w.sight = Sight{host: w.host, site: site, state: state}
+	plan, state, err := w.host.apply(ctx, site, began, nil)
+	w.sight = w.host.sight(ctx, site, state, err)
 	if ctx.Err() == nil {
-		w.tellRound(plan, err, w.sight)
+		w.tellRound(Round{plan, err, w.host.Clock().Sub(began), w.sight})
 	}
 	return plan, err
 }
@@ -171,13 +180,13 @@ func (w *watching) takeClaim(site string) error {
 }
 
 // tellRound tells those who listen how an apply ended and what it saw.
-func (w *watching) tellRound(plan Plan, err error, seen Sight) {
+func (w *watching) tellRound(r Round) {
 	if w.options.OnRound == nil {
 		return
 	}
 	w.telling.Lock()
 	defer w.telling.Unlock()
-	w.options.OnRound(plan, err, seen)
+	w.options.OnRound(r)
 }
 
 func (w *watching) tellPlan(plan Plan) {

@@ -59,11 +59,12 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	if whole := Diff(site, state, state.At, nil); !dueBeside(whole, state) {
 		return whole.untilNext(b.host.Clock())
 	}
+	began := b.host.Clock()
 	plan, state, err := b.host.apply(ctx, site, state.At, besideKinds)
 	if ctx.Err() != nil {
 		return 0
 	}
-	b.watching.tellRound(plan, err, Sight{host: b.host, site: site, state: state})
+	b.watching.tellRound(Round{plan, err, b.host.Clock().Sub(began), b.host.sight(ctx, site, state, err)})
 	b.watching.tellPlan(plan)
 	if err != nil || plan.Failed() {
 		return b.failed(waiting, err)

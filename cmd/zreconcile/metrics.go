@@ -35,7 +35,7 @@ var gauges = []gauge{
 		}},
 	{describe("standby_connected", "1 while the standby receives WAL from its primary."),
 		func(s reconcile.Status) (float64, bool) {
-			return truth(s.Standby.Connected), looked(s)
+			return truth(s.Standby.Connected), looked(s) && s.Standby.State != reconcile.StandbySilent
 		}},
 	{describe("standby_lag_bytes", "WAL that the primary has and the standby has not replayed; absent while it is not known."),
 		func(s reconcile.Status) (float64, bool) { return number(s.Standby.LagBytes) }},
@@ -43,32 +43,36 @@ var gauges = []gauge{
 		func(s reconcile.Status) (float64, bool) { return number(s.Standby.LagSeconds) }},
 	{describe("standby_pending_restart", "Settings of the standby that wait for a restart."),
 		func(s reconcile.Status) (float64, bool) {
-			return float64(len(s.Standby.PendingRestart)), s.Standby.Running
+			return float64(len(s.Standby.PendingRestart)), answered(s)
 		}},
-	{describe("slot_retained_bytes", "WAL that the primary keeps for the standby's replication slot."),
+	{describe("standby_received_bytes", "Where the WAL ends that the standby has received, as bytes since its beginning."),
+		func(s reconcile.Status) (float64, bool) {
+			return float64(s.Standby.ReceivedLSN), answered(s) && s.Standby.ReceivedLSN > 0
+		}},
+	{describe("slot_retained_bytes", "WAL that the primary keeps for the standby's replication slot, as of the last apply."),
 		func(s reconcile.Status) (float64, bool) { return number(s.Standby.SlotRetainedBytes) }},
 
 	{describe("archive_failing", "1 while the newest call of archive_command failed."),
 		func(s reconcile.Status) (float64, bool) {
-			return truth(s.Standby.ArchiverFailing != ""), s.Standby.Running
+			return truth(s.Standby.ArchiverFailing != ""), answered(s)
 		}},
 	{describe("archive_last_archived_timestamp_seconds", "When archive_command last succeeded."),
 		func(s reconcile.Status) (float64, bool) { return moment(s.Standby.LastArchivedAt) }},
 	{describe("archive_segments", "Segments of WAL in the archive."),
 		func(s reconcile.Status) (float64, bool) {
-			return float64(s.Archive.Segments), s.Archive.Segments > 0 || observed(s)
+			return float64(s.Archive.Segments), listed(s)
 		}},
 	{describe("archive_bytes", "Size of the segments in the archive."),
 		func(s reconcile.Status) (float64, bool) {
-			return float64(s.Archive.Bytes), s.Archive.Segments > 0 || observed(s)
+			return float64(s.Archive.Bytes), listed(s)
 		}},
 	{describe("archive_gaps", "Runs of segments that are missing from the archive."),
 		func(s reconcile.Status) (float64, bool) {
-			return float64(len(s.Archive.Gaps)), s.Archive.Segments > 0 || observed(s)
+			return float64(len(s.Archive.Gaps)), listed(s)
 		}},
 	{describe("archive_damaged_segments", "Archived segments whose size or first page is wrong."),
 		func(s reconcile.Status) (float64, bool) {
-			return float64(len(s.Archive.Damaged)), s.Archive.Segments > 0 || observed(s)
+			return float64(len(s.Archive.Damaged)), listed(s)
 		}},
 
 	{describe("snapshots", "Snapshots of the cluster."),
@@ -78,6 +82,9 @@ var gauges = []gauge{
 	{describe("snapshot_newest_timestamp_seconds", "When the newest snapshot was taken."), newestSnapshot},
 	{describe("recoverable_windows", "Stretches of time each moment of which can be restored."),
 		func(s reconcile.Status) (float64, bool) { return float64(len(s.Windows)), !s.WindowsUnknown }},
+	{describe("recoverable_lost_gaps", "Gaps between windows, or behind the last one, that the file does not ask for: WAL is missing, or no server replays it."),
+		func(s reconcile.Status) (float64, bool) { return lostGaps(s), !s.WindowsUnknown }},
+	{describe("recoverable_unbroken_from_timestamp_seconds", "The moment from which on each can be restored, up to the latest."), unbrokenFrom},
 	{describe("recoverable_from_timestamp_seconds", "The earliest moment that can be restored."), recoverableFrom},
 	{describe("recoverable_to_timestamp_seconds", "The latest moment that can be restored."), recoverableTo},
 
@@ -119,8 +126,24 @@ func looked(s reconcile.Status) bool {
 	return s.Standby.State != "" && s.Standby.State != reconcile.StandbyUnknown
 }
 
-// observed is true where nothing hid: then none is none.
-func observed(s reconcile.Status) bool { return len(s.Failures) == 0 }
+// answered is true where the standby's server answered.
+func answered(s reconcile.Status) bool {
+	switch s.Standby.State {
+	case reconcile.StandbyStreaming, reconcile.StandbyDisconnected, reconcile.StandbyPromoted:
+		return true
+	default:
+		return false
+	}
+}
+
+// observed is true where nothing hid: then none is none. Without the pool nobody
+// knows what is on it.
+func observed(s reconcile.Status) bool { return len(s.Failures) == 0 && s.Pool != nil }
+
+// listed is true where the archive is there and was read.
+func listed(s reconcile.Status) bool {
+	return s.Archive.Missing == "" && (s.Archive.Segments > 0 || observed(s))
+}
 
 func truth(b bool) float64 {
 	if b {
@@ -152,14 +175,21 @@ func poolBytes(s reconcile.Status, of func(reconcile.PoolStatus) int64) (float64
 	return float64(of(*s.Pool)), true
 }
 
-func newestSnapshot(s reconcile.Status) (float64, bool) {
-	var newest *reconcile.Time
-	for _, snap := range s.Snapshots {
-		if at := snap.TakenAt; at != nil && (newest == nil || at.After(newest.Time)) {
-			newest = at
-		}
+func newestSnapshot(s reconcile.Status) (float64, bool) { return moment(s.NewestSnapshot()) }
+
+// lostGaps counts what ends a window and should not.
+func lostGaps(s reconcile.Status) (n float64) {
+	for _, w := range s.Windows {
+		n += truth(w.Lost)
 	}
-	return moment(newest)
+	return n
+}
+
+func unbrokenFrom(s reconcile.Status) (float64, bool) {
+	if len(s.Windows) == 0 {
+		return 0, false
+	}
+	return moment(&s.Windows[len(s.Windows)-1].From)
 }
 
 func recoverableFrom(s reconcile.Status) (float64, bool) {

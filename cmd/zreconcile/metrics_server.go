@@ -25,8 +25,10 @@ type exporter struct {
 	changes  *prometheus.CounterVec
 	took     *prometheus.CounterVec
 	applies  *prometheus.CounterVec
-	applied  prometheus.Gauge
-	blocked  prometheus.Gauge
+	lasted   prometheus.Histogram
+	applied  *prometheus.GaugeVec // of no labels: before the first apply there is none
+	blocked  *prometheus.GaugeVec
+	failing  *prometheus.GaugeVec
 	registry *prometheus.Registry
 
 	mu     sync.Mutex
@@ -48,19 +50,22 @@ func newExporter(version string, clock func() time.Time, life *reconcile.Life) *
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "zreconcile_" + name, Help: help}, labels)
 	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "zreconcile_" + name, Help: help})
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "zreconcile_" + name, Help: help}, labels)
 	}
 	e := &exporter{clock: clock, life: life, ready: errNotApplied, registry: prometheus.NewRegistry(),
 		changes: counter("changes_total", "Changes that applies made or tried, by kind and result.", "kind", "result"),
 		took:    counter("change_seconds_total", "Time that changes took, by kind.", "kind"),
 		applies: counter("applies_total", "Applies by outcome: done, failed, blocked.", "outcome"),
+		lasted: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "zreconcile_apply_duration_seconds", Help: "How long whole applies took.",
+			Buckets: prometheus.ExponentialBuckets(0.5, 4, 9)}), // to nine hours: the first one copies the primary
 		applied: gauge("apply_last_timestamp_seconds", "When the last apply ended."),
 		blocked: gauge("blocked_changes", "Changes that wait for a person's decision."),
+		failing: gauge("failed_changes", "Changes of the last apply that failed, by kind.", "kind"),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "zreconcile_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	e.registry.MustRegister(e.changes, e.took, e.applies, e.applied, e.blocked, info, collector{e.status})
+	e.registry.MustRegister(e.changes, e.took, e.applies, e.lasted, e.applied, e.blocked, e.failing, info, collector{e.status})
 	return e
 }
 
@@ -71,24 +76,38 @@ func (e *exporter) onChange(c reconcile.Change, took time.Duration) {
 }
 
 // onRound notes how an apply of the watch ended and how to look at what it saw.
-func (e *exporter) onRound(plan reconcile.Plan, err error, seen reconcile.Sight) {
+func (e *exporter) onRound(r reconcile.Round) {
 	outcome := "done"
 	switch {
-	case err != nil || plan.Failed():
+	case r.Err != nil || r.Plan.Failed():
 		outcome = "failed"
-	case plan.Summary.Block > 0:
+	case r.Plan.Summary.Block > 0:
 		outcome = "blocked"
 	}
 	e.applies.WithLabelValues(outcome).Inc()
-	e.applied.Set(unixSeconds(e.clock()))
-	e.blocked.Set(float64(plan.Summary.Block))
+	e.lasted.Observe(r.Took.Seconds())
+	e.applied.WithLabelValues().Set(unixSeconds(e.clock()))
+	e.blocked.WithLabelValues().Set(float64(r.Plan.Summary.Block))
+	for _, kind := range reconcile.KindNames() {
+		e.failing.WithLabelValues(kind).Set(float64(failedOf(r.Plan, kind)))
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.look, e.lastAt = &seen, time.Time{}
-	e.ready = err
-	if err == nil && plan.Failed() {
+	e.look, e.lastAt = &r.Seen, time.Time{}
+	e.ready = r.Err
+	if r.Err == nil && r.Plan.Failed() {
 		e.ready = errors.New("some changes of the last apply failed")
 	}
+}
+
+// failedOf counts the changes of a kind that failed.
+func failedOf(plan reconcile.Plan, kind string) (n int) {
+	for _, c := range plan.Changes {
+		if c.Kind == kind && c.Result == reconcile.Failed {
+			n++
+		}
+	}
+	return n
 }
 
 // status looks at the host; false before the first apply.
@@ -154,7 +173,7 @@ func listenMetrics(ctx context.Context, address string) (net.Listener, error) {
 
 // serveMetrics begins to serve, where an address is given; what it returns hears
 // of each round of the watch.
-func (p *program) serveMetrics(ctx context.Context, address string, life *reconcile.Life) (onRound func(reconcile.Plan, error, reconcile.Sight), err error) {
+func (p *program) serveMetrics(ctx context.Context, address string, life *reconcile.Life) (onRound func(reconcile.Round), err error) {
 	if address == "" {
 		return nil, nil
 	}
