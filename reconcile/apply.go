@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/zreconcile/zreconcile/spec"
@@ -296,21 +295,3 @@ func (s stage) run(ctx context.Context, h *Host, in *view, changes []Change) []o
 	}
 	return out
 }
-
-// logChange is what a Host does with each change unless told otherwise.
-func (h *Host) logChange(c Change, took time.Duration) {
-	attrs := []any{"kind", c.Kind, "name", c.Name, "action", string(c.Action)}
-	switch {
-	case c.Result == Failed:
-		h.Log.Error("change failed", append(attrs, "error", c.Error, "took", seconds(took))...)
-	case c.Action == Block:
-		h.Log.Warn("blocked", append(attrs, "why", c.Why, "mend", c.Mend)...)
-	case c.Result == Skipped:
-		h.Log.Warn("skipped", append(attrs, "why", c.Error)...)
-	default:
-		h.Log.Info("changed", append(attrs, "why", c.Why, "took", seconds(took))...)
-	}
-}
-
-// seconds is a duration as a log shows it.
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

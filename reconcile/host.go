@@ -49,7 +49,7 @@ func NewHost(log *slog.Logger) *Host {
 		OnProgress: func(Progress) {},
 		Folders:    Folders{Run: "/run/zreconcile", Lib: "/var/lib/zreconcile", Log: "/var/log/zreconcile"},
 	}
-	h.OnChange = h.logChange
+	h.OnChange = func(c Change, took time.Duration) { LogChange(h.Log, c, took) }
 	h.Run = h.runHoldingLock
 	h.ZFS = zfs.New(func(c *exec.Cmd) error { return h.Run(c) })
 	if self, err := os.Executable(); err == nil {

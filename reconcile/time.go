@@ -55,3 +55,6 @@ func FormatSpan(d time.Duration) string {
 	}
 	return "0s"
 }
+
+// seconds is a duration as a log shows it.
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

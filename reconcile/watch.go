@@ -32,10 +32,11 @@ type WatchOptions struct {
 
 // Round is an apply of the watch that came to its end.
 type Round struct {
-	Plan Plan
-	Err  error // why it could not go on
-	Took time.Duration
-	Seen Sight
+	Plan   Plan
+	Err    error // why it could not go on
+	Took   time.Duration
+	Seen   Sight
+	Beside bool // it cared for the standby alone, beside an apply in a long step, and says nothing of the rest
 }
 
 const (
@@ -163,7 +164,7 @@ func (w *watching) apply(ctx context.Context) (Plan, error) {
 	plan, state, err := w.host.apply(ctx, site, began, nil)
 	w.sight = w.host.sight(ctx, site, state, err)
 	if ctx.Err() == nil {
-		w.tellRound(Round{plan, err, w.host.Clock().Sub(began), w.sight})
+		w.tellRound(Round{Plan: plan, Err: err, Took: w.host.Clock().Sub(began), Seen: w.sight})
 	}
 	return plan, err
 }

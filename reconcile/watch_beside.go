@@ -64,7 +64,7 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
-	b.watching.tellRound(Round{plan, err, b.host.Clock().Sub(began), b.host.sight(ctx, site, state, err)})
+	b.watching.tellRound(Round{Plan: plan, Err: err, Took: b.host.Clock().Sub(began), Seen: b.host.sight(ctx, site, state, err), Beside: true})
 	b.watching.tellPlan(plan)
 	if err != nil || plan.Failed() {
 		return b.failed(waiting, err)

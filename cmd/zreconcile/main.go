@@ -13,6 +13,7 @@ import (
 	"time"
 	_ "time/tzdata" // a rescue system may have no zoneinfo
 
+	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/spf13/cobra"
 
 	"github.com/zreconcile/zreconcile/postgres/wal"
@@ -30,6 +31,8 @@ func run(args []string) int {
 		euid:   os.Geteuid(),
 		clock:  time.Now,
 	}
+	// A JOURNAL_STREAM that can't be read names no stream of ours.
+	p.stderr.journal, _ = journal.StderrIsJournalStream()
 	p.newHost = p.thisHost
 	if slices.Contains(args, "wal") {
 		clone := forClone(args)
@@ -46,7 +49,7 @@ func (p *program) execute(ctx context.Context, args []string) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("a fault of zreconcile itself, please report it: %v", fault)
-			fmt.Fprintf(p.stderr, "Error: %v\n%s", err, debug.Stack())
+			fmt.Fprintf(p.stderr.words(), "Error: %v\n%s", err, debug.Stack())
 		}
 	}()
 	out := &checked{Writer: p.stdout.Writer}
@@ -70,9 +73,9 @@ func (p *program) complain(cmd *cobra.Command, err error) {
 		p.log.Error(err.Error())
 		return
 	}
-	fmt.Fprintf(p.stderr, "%s %s\n", palette(p.stderr.colour).bad("Error:"), err)
+	fmt.Fprintf(p.stderr.words(), "%s %s\n", palette(p.stderr.colour).bad("Error:"), err)
 	var asked usageError
 	if errors.As(err, &asked) {
-		fmt.Fprintf(p.stderr, "See '%s --help'.\n", cmd.CommandPath())
+		fmt.Fprintf(p.stderr.words(), "See '%s --help'.\n", cmd.CommandPath())
 	}
 }

@@ -77,6 +77,10 @@ func (e *exporter) onChange(c reconcile.Change, took time.Duration) {
 
 // onRound notes how an apply of the watch ended and how to look at what it saw.
 func (e *exporter) onRound(r reconcile.Round) {
+	e.sees(r.Seen)
+	if r.Beside {
+		return
+	}
 	outcome := "done"
 	switch {
 	case r.Err != nil || r.Plan.Failed():
@@ -93,11 +97,17 @@ func (e *exporter) onRound(r reconcile.Round) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.look, e.lastAt = &r.Seen, time.Time{}
 	e.ready = r.Err
 	if r.Err == nil && r.Plan.Failed() {
 		e.ready = errors.New("some changes of the last apply failed")
 	}
+}
+
+// sees has the next scrape look at what an apply saw.
+func (e *exporter) sees(seen reconcile.Sight) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.look, e.lastAt = &seen, time.Time{}
 }
 
 // failedOf counts the changes of a kind that failed.

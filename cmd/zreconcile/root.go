@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -84,7 +83,7 @@ It looks at the host, shows what differs, and makes the host what the file says.
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(p.stdout)
-	root.SetErr(p.stderr)
+	root.SetErr(p.stderr.words())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	p.addFlags(root)
 	root.AddCommand(
@@ -147,17 +146,9 @@ func checkArgs(cmd *cobra.Command) {
 	}
 }
 
-// startLog makes the log as the flags want it: JSON, or lines for a person.
+// startLog makes the log as the flags want it.
 func (p *program) startLog() {
 	p.progress = &progress{out: p.stderr, clock: p.clock}
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(p.logLevel)) // the flag allows levels only
-	if p.logFormat == "json" {
-		p.log = slog.New(slog.NewJSONHandler(p.progress, &slog.HandlerOptions{Level: level}))
-	} else {
-		p.log = slog.New(tint.NewTextHandler(p.progress, &tint.Options{
-			Level: level, TimeFormat: time.DateTime, NoColor: !p.stderr.colour,
-		}))
-	}
+	p.log = slog.New(p.logHandler(p.progress))
 	p.progress.log = p.log
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -43,7 +45,7 @@ func TestScripts(t *testing.T) {
 			}
 			return os.Geteuid() == 0, nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "journal": journalOf},
 	})
 }
 
@@ -63,6 +65,41 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	}
 	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// journalOf runs the program with a socket for stderr that is the journal's to
+// it (systemd.exec(5), JOURNAL_STREAM), and shows what arrived there on stdout:
+// journal STATUS [ARG...].
+func journalOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: journal STATUS [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	ts.Check(err)
+	ours, its := os.NewFile(uintptr(pair[0]), "journal"), os.NewFile(uintptr(pair[1]), "stderr")
+	defer ours.Close()
+	defer its.Close()
+	var stat unix.Stat_t
+	ts.Check(unix.Fstat(pair[1], &stat))
+
+	cmd := exec.Command(ts.Getenv("ZRECONCILE"), args[1:]...)
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), its
+	cmd.Env = append(os.Environ(), fmt.Sprintf("JOURNAL_STREAM=%d:%d", stat.Dev, stat.Ino))
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		ts.Check(err)
+	}
+	ts.Check(its.Close())
+	heard, err := io.ReadAll(ours)
+	ts.Check(err)
+	_, err = ts.Stdout().Write(heard)
+	ts.Check(err)
+	if got := cmd.ProcessState.ExitCode(); got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
 }

@@ -77,7 +77,7 @@ func (p *program) openSite() (*spec.Site, error) {
 }
 
 func (p *program) showProblems(problems spec.Problems) {
-	if p.logFormat != "json" {
+	if p.logFormat != "json" && !p.stderr.journal {
 		spec.Report(p.stderr, problems, p.stderr.colour)
 		return
 	}

@@ -38,7 +38,7 @@ func runCheck(ctx context.Context, p *program) (err error) {
 	site, status := &spec.Site{}, reconcile.Status{}
 	defer func() {
 		if fault := recover(); fault != nil {
-			fmt.Fprintf(p.stderr, "%s", debug.Stack())
+			fmt.Fprintf(p.stderr.words(), "%s", debug.Stack())
 			status = reconcile.BlankStatus(site.Name, fmt.Sprintf("a fault of zreconcile itself, please report it: %v", fault))
 		}
 		if err = p.writeCheck(site, status); err == nil {

@@ -22,6 +22,7 @@ type stream struct {
 	colour   bool // a terminal, and NO_COLOR is not set (https://no-color.org)
 	utf8     bool // a terminal whose locale says so
 	width    int  // columns
+	journal  bool // connected to the journal, which reads priorities (systemd.exec(5), JOURNAL_STREAM)
 }
 
 // newStream looks at a file: only a terminal answers TIOCGWINSZ

@@ -65,6 +65,8 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 		return err
 	}
 
+	told := newTold(p.log, p.clock)
+	p.onChange = told.change
 	watched := &watchedSite{path: path, read: readSite, show: p.showProblems, log: p.log}
 	err = p.newHost().Watch(ctx, reconcile.WatchOptions{
 		Load:        watched.reload,
@@ -72,8 +74,8 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 		Concerns:    watched.concerns,
 		LockTimeout: o.lockTimeout,
 		Notify:      notifySystemd,
-		OnPlan:      p.tellPlan,
-		OnRound:     onRound,
+		OnPlan:      func(plan reconcile.Plan) { p.tellPlan(told, plan) },
+		OnRound:     told.rounds(onRound),
 		Reload:      reload,
 		Life:        life,
 	})
@@ -86,7 +88,7 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 
 // tellPlan tells of one round of the watch: a line of JSON for programs; for a
 // person, what the log does not have already from the changes themselves.
-func (p *program) tellPlan(plan reconcile.Plan) {
+func (p *program) tellPlan(told *told, plan reconcile.Plan) {
 	p.progress.finish()
 	if p.json() {
 		if err := json.NewEncoder(p.stdout).Encode(plan); err != nil {
@@ -94,12 +96,7 @@ func (p *program) tellPlan(plan reconcile.Plan) {
 		}
 		return
 	}
-	for _, note := range plan.Notes {
-		p.log.Warn(note)
-	}
-	for _, failure := range plan.Failures {
-		p.log.Error(failure)
-	}
+	told.plan(plan)
 }
 
 // notifySystemd passes a state on to systemd (sd_notify(3)); elsewhere it does
