@@ -169,3 +169,20 @@ func TestNumberless(t *testing.T) {
 		}
 	}
 }
+
+// What an apply beside a long step does not come upon is not gone: it looked at
+// the standby alone.
+func TestToldOfARoundBeside(t *testing.T) {
+	p := newTellings()
+	block := reconcile.Change{Kind: "restore", Name: "r", Action: reconcile.Block, Why: "no WAL", Result: reconcile.Skipped}
+	p.round(0, planOf(block), nil)
+	p.out.Reset()
+	p.told.rounds(nil)(reconcile.Round{Beside: true})
+	if said := p.out.String() + p.round(time.Minute, planOf(block), nil); said != "" {
+		t.Errorf("said %q", said)
+	}
+	p.told.rounds(nil)(reconcile.Round{})
+	if !strings.Contains(p.out.String(), "cleared") {
+		t.Errorf("what is gone is not told: %q", p.out.String())
+	}
+}
