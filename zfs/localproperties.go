@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// LocalUserProperties lists, by dataset, the names of the user properties with a prefix that were set on
-// that very dataset. Where nothing is known of a name beforehand, only zfs get all tells it; snapshots are
-// not asked, since of each the tool would open the file system for that (see Inventory).
-func (c *Client) LocalUserProperties(ctx context.Context, prefix string, datasets []string) (map[string][]string, error) {
+// LocalProperties lists, by dataset, the names of the properties, native and user ones, that were set on that
+// very dataset. Where nothing is known of a name beforehand, only zfs get all tells it; snapshots are not
+// asked, since of each the tool would open the file system for that (see Inventory).
+func (c *Client) LocalProperties(ctx context.Context, datasets []string) (map[string][]string, error) {
 	found := map[string][]string{}
 	for batch := range argumentBatches(datasets) {
 		for _, name := range batch {
@@ -24,8 +24,7 @@ func (c *Client) LocalUserProperties(ctx context.Context, prefix string, dataset
 			return nil, err
 		}
 		for line := range strings.Lines(out) {
-			name, property, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-			if ok && UserProperty(property) && strings.HasPrefix(property, prefix) {
+			if name, property, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); ok {
 				found[name] = append(found[name], property)
 			}
 		}
@@ -34,6 +33,18 @@ func (c *Client) LocalUserProperties(ctx context.Context, prefix string, dataset
 		slices.Sort(found[name])
 	}
 	return found, nil
+}
+
+// LocalUserProperties is LocalProperties of the user properties with a prefix alone.
+func (c *Client) LocalUserProperties(ctx context.Context, prefix string, datasets []string) (map[string][]string, error) {
+	found, err := c.LocalProperties(ctx, datasets)
+	for name, properties := range found {
+		found[name] = slices.DeleteFunc(properties, func(p string) bool { return !UserProperty(p) || !strings.HasPrefix(p, prefix) })
+		if len(found[name]) == 0 {
+			delete(found, name)
+		}
+	}
+	return found, err
 }
 
 // InheritAll removes a property's own value from datasets and snapshots, few processes for many.
