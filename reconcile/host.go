@@ -25,7 +25,8 @@ type Host struct {
 	OnChange   func(c Change, took time.Duration) // hears of each change of an apply when it was made or was not
 	Folders    Folders
 
-	lock *Lock
+	lock   *Lock
+	secret string // the primary's password, where init found it and its file is not there yet
 }
 
 // Folders are where the program keeps what belongs neither in the data

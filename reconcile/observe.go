@@ -245,8 +245,8 @@ func (h *Host) observePrimary(ctx context.Context, in *view) {
 
 func (h *Host) password(site *spec.Site) (string, error) {
 	from := site.Standby.Primary.PasswordFrom
-	if (from == spec.PasswordFrom{}) {
-		return "", nil
+	if h.secret != "" || from == (spec.PasswordFrom{}) {
+		return h.secret, nil
 	}
 	p := site.Standby.Primary
 	return postgres.Password(postgres.PasswordSource{File: from.File, Env: from.Env, Passfile: from.Passfile, Credential: from.Credential,

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/zreconcile/zreconcile/schema"
 )
 
 // fragmentDir is the folder beside a site file whose files hold more restores.
@@ -82,4 +84,44 @@ func readBounded(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read the site file %s: %w", path, err)
 	}
 	return data, nil
+}
+
+// RestoresBeside are the restores of the files of site.d beside a site file,
+// which need not be there: by name, the file that each stands in.
+func RestoresBeside(path string) (map[string]string, error) {
+	paths, err := fragments(path)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	for _, p := range paths {
+		data, err := readBounded(p)
+		if err != nil {
+			return nil, err
+		}
+		d := &draft{site: &Site{}}
+		for _, n := range d.read(p, data, schema.ValidateFragment).get("restores").list() {
+			if name := n.get("name").textOr(""); name != "" {
+				found[name] = p
+			}
+		}
+	}
+	return found, nil
+}
+
+// ParseAt is Load for a site file that is not at its path yet; the files of
+// site.d beside it are read.
+func ParseAt(path string, data []byte) (*Site, Problems, error) {
+	paths, err := fragments(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	files := map[string][]byte{path: data}
+	for _, p := range paths {
+		if files[p], err = readBounded(p); err != nil {
+			return nil, nil, err
+		}
+	}
+	site, problems := Parse(files, path)
+	return site, problems, nil
 }

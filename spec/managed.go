@@ -71,3 +71,10 @@ func (d *draft) checkManaged(set *node, managed map[string]string) {
 		d.errorf(m.value, hint, "the parameter %s is this program's to set", m.key)
 	}
 }
+
+// Managed tells whether a parameter of the standby is this program's to set, and
+// so has no place in standby.conf.set.
+func Managed(parameter string) bool {
+	_, found := standbyManaged[strings.ToLower(parameter)]
+	return found
+}

@@ -132,12 +132,16 @@ func keyNode(f field) *yaml.Node {
 }
 
 func besides(f field) bool {
-	return (f.value.Kind == yaml.ScalarNode || f.value.Style == yaml.FlowStyle) && utf8.RuneCountInString(f.comment) <= besideWidth
+	length := len(f.name) + len(f.value.Value) + utf8.RuneCountInString(f.comment)
+	for _, part := range f.value.Content {
+		length += len(part.Value)
+	}
+	return (f.value.Kind == yaml.ScalarNode || f.value.Style == yaml.FlowStyle) && length <= besideWidth
 }
 
 // Where comments stand, in columns.
 const (
-	besideWidth  = 80
+	besideWidth  = 104
 	commentWidth = 96
 	commentFrom  = 30
 	commentUpTo  = 48 // what is longer does not push those of other lines

@@ -23,6 +23,7 @@ type recorder struct {
 	asked   []string
 	plan    reconcile.Plan
 	status  reconcile.Status
+	draft   reconcile.Draft
 	doctor  reconcile.Diagnosis
 	err     error
 	lockErr error
@@ -55,6 +56,11 @@ func (r *recorder) Apply(_ context.Context, site *spec.Site, now time.Time, only
 func (r *recorder) Status(_ context.Context, site *spec.Site, now time.Time) (reconcile.Status, error) {
 	r.ask("status %s at %s", site.Name, reconcile.FormatTime(now))
 	return r.status, r.err
+}
+
+func (r *recorder) Init(_ context.Context, o reconcile.InitOptions, _ time.Time) (reconcile.Draft, error) {
+	r.ask("init %+v", o)
+	return r.draft, r.err
 }
 
 func (r *recorder) Doctor(_ context.Context, site *spec.Site, _ time.Time) reconcile.Diagnosis {

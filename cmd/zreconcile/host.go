@@ -16,6 +16,7 @@ type host interface {
 	Plan(ctx context.Context, site *spec.Site, now time.Time, only reconcile.Only) (reconcile.Plan, error)
 	Apply(ctx context.Context, site *spec.Site, now time.Time, only reconcile.Only) (reconcile.Plan, error)
 	Status(ctx context.Context, site *spec.Site, now time.Time) (reconcile.Status, error)
+	Init(ctx context.Context, o reconcile.InitOptions, now time.Time) (reconcile.Draft, error)
 	Doctor(ctx context.Context, site *spec.Site, now time.Time) reconcile.Diagnosis
 	TakeSnapshot(ctx context.Context, site *spec.Site, o reconcile.SnapshotOptions) (reconcile.SnapshotStatus, error)
 	ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) (held bool, err error)

@@ -87,7 +87,7 @@ It looks at the host, shows what differs, and makes the host what the file says.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	p.addFlags(root)
 	root.AddCommand(
-		newValidate(p), newSchema(p), newPlan(p), newApply(p), newWatch(p), newStatus(p), newDoctor(p), newSnapshot(p), newVerify(p), newRestore(p), newEject(p),
+		newInit(p), newValidate(p), newSchema(p), newPlan(p), newApply(p), newWatch(p), newStatus(p), newDoctor(p), newSnapshot(p), newVerify(p), newRestore(p), newEject(p),
 		newWAL(), newVersion(p),
 	)
 	addCompletion(root)
