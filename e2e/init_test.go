@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -84,4 +85,86 @@ func TestInitOfAConvergedSite(t *testing.T) {
 		must(t, os.Remove(filepath.Join(s.Dir, name)))
 	}
 	sameTraces(t, before, s.traces(t))
+}
+
+// handmade makes the host of the procedure that people follow by hand: a pool,
+// two datasets, a standby that archives by cp, a snapshot by cron.
+func (s *site) handmade(t *testing.T) {
+	t.Helper()
+	command(t, "zpool", "create", "-f", "-o", "ashift=12", s.Name, s.Vdev)
+	command(t, "zfs", "set", "canmount=off", s.Name)
+	for name, mount := range map[string]string{"zpdata01": s.DataMount, "zpdata02": s.WALMount} {
+		command(t, "zfs", "create", "-o", "mountpoint="+mount, "-o", "recordsize=8K", "-o", "atime=off", "-o", "primarycache=metadata", s.Name+"/"+name)
+	}
+	command(t, "zfs", "set", "compression=on", s.Name+"/zpdata02")
+	command(t, "zfs", "create", "-o", "quota=64M", "-o", "com.example:note=a b", s.Name+"/zpdata01/child")
+	archive := s.WALMount + "/pg_wal_archive"
+	for _, dir := range []string{s.DataMount, archive, s.Dir + "/s"} {
+		must(t, os.MkdirAll(dir, 0o700))
+		command(t, "chown", "postgres:", dir)
+	}
+	// The password stands in the connection string, as pg_basebackup -R leaves it.
+	s.asOSUser(t, "pg_basebackup", "-D", s.DataDir(), "-F", "p", "-R", "-c", "fast", "-X", "stream",
+		"-d", "host=127.0.0.1 port="+text(s.Primary.Port)+" user="+s.User+" password="+s.Password+" application_name=hello_rds")
+	auto, err := os.OpenFile(s.DataDir()+"/postgresql.auto.conf", os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	_, err = auto.WriteString("port=" + text(s.Port) + "\nunix_socket_directories='" + s.Dir + "/s'\nshared_buffers=16MB\nwork_mem='7MB'\narchive_mode=always\n" +
+		"archive_command='test ! -f " + archive + "/%f && cp %p " + archive + "/%f'\n")
+	must(t, errors.Join(err, auto.Close()))
+	s.startsByHand(t)
+	s.stepTable(t)
+	must(t, s.Primary.Exec("SELECT pg_switch_wal()"))
+	eventually(t, "WAL to be archived", func() bool {
+		names, err := filepath.Glob(archive + "/0*")
+		return err == nil && len(names) > 0
+	})
+	command(t, "zfs", "snapshot", s.Name+"/zpdata01@2026-03-2117:06:47")
+}
+
+func (s *site) startsByHand(t *testing.T) {
+	t.Helper()
+	s.asOSUser(t, "pg_ctl", "start", "-w", "-D", s.DataDir(), "-l", s.DataDir()+"/by-hand.log")
+}
+
+// TestInitOfAHandmadeHost: what was made by hand stays as it is while the file
+// is as init wrote it; with the rest of the file, apply adopts the standby.
+func TestInitOfAHandmadeHost(t *testing.T) {
+	s := newSite(t, ownPrimary(t, primary.Plain))
+	s.handmade(t)
+	pid := s.postmaster(t)
+
+	file, text := s.initialized(t, "init.yaml")
+	for _, want := range []string{
+		"\n  properties: {ashift: 12}\n", "mountpoint: " + s.DataMount + "\n", "quota: 64M", "'com.example:note': a b", "compression: on",
+		"\n#: standby:\n", "\n#:     applicationName: hello_rds\n", "\n#:   dir: " + s.WALMount + "/pg_wal_archive-zreconcile",
+		"\n#:     passwordFrom: {file: /etc/zreconcile/primary.password}",
+		"archive_command: test ! -f", "restart nothing", "create snapshot zr-",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the file does not say %q:\n%s", want, text)
+		}
+	}
+	zreconcile(t, "apply", "-f", file).exits(t, exitDone).says(t, "nothing to change")
+	if s.postmaster(t) != pid {
+		t.Error("the standby was restarted")
+	}
+
+	// As the file says: the marks are taken away, and the password is put into a file.
+	whole := strings.ReplaceAll(strings.ReplaceAll(text, "\n#: ", "\n"), "/etc/zreconcile/primary.password", s.Dir+"/password")
+	must(t, os.WriteFile(s.File(), []byte(whole), 0o644))
+	s.run(t, "validate").exits(t, exitDone)
+	for _, c := range s.run(t, "apply", "-o", "json").exits(t, exitDone).plan(t).changes() {
+		if strings.Contains(c, "basebackup") || strings.Contains(c, "dataset") || strings.Contains(c, "pool") {
+			t.Errorf("to adopt the standby, apply had to %s", c)
+		}
+	}
+	s.isConverged(t)
+	s.caughtUp(t)
+	if names, err := filepath.Glob(s.WALMount + "/pg_wal_archive/0*"); err != nil || len(names) == 0 {
+		t.Errorf("the WAL that the snapshots by hand may need is gone: %v", err)
+	}
+	_, adopted := s.initialized(t, "adopted.yaml")
+	if strings.Contains(adopted, "#: ") {
+		t.Errorf("of the adopted host, a part is commented out:\n%s", adopted)
+	}
 }

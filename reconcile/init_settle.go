@@ -170,15 +170,22 @@ func (h *Host) comment(ctx context.Context, d *deduction, r *spec.Remarks, draft
 	if p := Diff(&withoutSnapshots, state, now, nil); p.Converged && len(p.Failures) == 0 && !unread {
 		r.Off, what = snapshotsPart, "the section snapshots"
 	}
+	more := ""
+	if state.Cluster.Process.Running && state.Cluster.Status == nil && state.Cluster.Control != nil {
+		// A server lets root in only once apply has written pg_hba.conf.
+		more = "The server does not let this program in yet, which apply mends; it may then find more to do.\n"
+		state.Failures = slices.DeleteFunc(slices.Clone(state.Failures), func(f Failure) bool { return f.Kind == kindStandby })
+		plan = Diff(whole, state, now, nil)
+	}
 	draft.Pending = plan.Changes
-	file := d.site.File
-	lines := append(h.pendingLines(ctx, d, plan.Changes), failureLines(plan.Failures)...)
-	r.Why = fmt.Sprintf("Commented out is %s since an apply would change something for it.\n"+
-		"To let zreconcile take it over, take the marks away and look at the plan:\n"+
-		"  sed -i 's/^%s//' %s; zreconcile plan -f %s\n", what, spec.OffMark, file, file)
+	lines := append(h.pendingLines(ctx, d, plan.Changes, state.Server.Major), failureLines(plan.Failures)...)
+	r.Why = fmt.Sprintf("Commented out is %s\nsince an apply would change something for it.\n"+
+		"To let zreconcile take it over, take the marks away, and look at the plan:\n"+
+		"  sed -i 's/^%s//' %[3]s; zreconcile plan -f %[3]s\n", what, spec.OffMark, d.site.File)
 	if len(lines) > 0 {
 		r.Why += "An apply would then:\n  " + strings.Join(lines, "\n  ") + "\n"
 	}
+	r.Why += more
 	d.notes = append(d.notes, d.rivalNotes()...)
 	d.note("%s is written commented out: an apply would change something for it, which is listed there", what)
 }
@@ -191,43 +198,67 @@ func failureLines(failures []string) []string {
 	return lines
 }
 
-// restarting are the settings of a standby that take a restart of its server
-// (system view pg_settings, context postmaster).
+// restarting are the settings of a standby that take a restart of its server,
+// in any version (system view pg_settings, context postmaster).
 var restarting = []string{"port", "listen_addresses", "unix_socket_directories", "hot_standby", "archive_mode",
 	"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction",
 	"recovery_target_timeline", "shared_preload_libraries"}
 
+// restarts tells whether a setting takes a restart in a major version: some could
+// be reloaded only from a later one on (release notes of 13 and 14).
+func restarts(name string, major int) bool {
+	return contains(restarting, name) ||
+		major < 14 && name == "restore_command" ||
+		major < 13 && contains([]string{"primary_conninfo", "primary_slot_name"}, name)
+}
+
 // pendingLines tells of each change, of settings only those that take effect,
 // and which of them take a restart.
-func (h *Host) pendingLines(ctx context.Context, d *deduction, changes []Change) []string {
+func (h *Host) pendingLines(ctx context.Context, d *deduction, changes []Change, major int) []string {
 	var lines []string
 	for _, c := range changes {
 		if c.Kind != kindConf || d.cluster.managedBy != "" {
 			lines = append(lines, plainChanges([]Change{c})...)
 			continue
 		}
-		have := h.settingsNow(ctx, d, c.Attrs)
-		var restart []string
-		var real []Attr
-		for _, a := range c.Attrs {
-			if before, known := have[a.Name]; known {
-				if conf.SameSetting(a.Name, before, a.After) {
-					continue
-				}
-				a.Before = hidden(before)
-				if contains(restarting, a.Name) {
-					restart = append(restart, a.Name)
-				}
-			}
-			real = append(real, a)
-		}
-		c.Attrs = real
+		effective, restart := effectiveAttrs(c.Attrs, h.settingsNow(ctx, d, c.Attrs), major)
+		c.Attrs = effective
 		lines = append(lines, plainChanges([]Change{c})...)
-		if len(restart) > 0 && d.cluster.process.Running {
+		switch {
+		case !d.cluster.process.Running:
+		case len(restart) > 0:
 			lines = append(lines, "restart the standby once, for "+strings.Join(restart, ", "))
+		default:
+			lines = append(lines, "restart nothing")
 		}
 	}
 	return lines
+}
+
+// effectiveAttrs leaves out the settings that have the wanted value already,
+// and tells in one line what is commented out in each file.
+func effectiveAttrs(attrs []Attr, now map[string]string, major int) (out []Attr, restart []string) {
+	commentedOut := map[string][]string{}
+	for _, a := range attrs {
+		if file, name, in := strings.Cut(a.Name, ": "); in {
+			commentedOut[file] = append(commentedOut[file], name)
+			continue
+		}
+		if before, known := now[a.Name]; known {
+			if conf.SameSetting(a.Name, before, a.After) {
+				continue
+			}
+			a.Before = hidden(before)
+			if restarts(a.Name, major) {
+				restart = append(restart, a.Name)
+			}
+		}
+		out = append(out, a)
+	}
+	for _, file := range namesOf(commentedOut) {
+		out = append(out, Attr{Name: file, After: "commented out: " + strings.Join(commentedOut[file], ", ")})
+	}
+	return out, restart
 }
 
 // settingsNow are the values that the settings of a change have now.
