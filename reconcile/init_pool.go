@@ -95,6 +95,7 @@ func (d *deduction) deduceDatasets() {
 			d.site.Datasets = append(d.site.Datasets, spec.Dataset{Name: have.Name, Properties: d.propertiesOf(have)})
 		}
 	}
+	d.dropTakenMountpoints()
 	for _, left := range []struct {
 		what  string
 		names []string
@@ -102,6 +103,26 @@ func (d *deduction) deduceDatasets() {
 		for _, name := range left.names {
 			d.note("dataset %s is left alone: it is %s", name, left.what)
 		}
+	}
+}
+
+// dropTakenMountpoints leaves a mountpoint with the first of the datasets that
+// have it, such as boot environments: in a site file each has its own.
+func (d *deduction) dropTakenMountpoints() {
+	taken := map[string]string{}
+	for i, dataset := range d.site.Datasets {
+		d.site.Datasets[i].Properties = slices.DeleteFunc(dataset.Properties, func(p spec.Property) bool {
+			if p.Name != "mountpoint" || !path.IsAbs(*p.Value) {
+				return false
+			}
+			first, again := taken[*p.Value]
+			if again {
+				d.note("the mountpoint %s of dataset %s is left out: %s has the same", *p.Value, dataset.Name, first)
+			} else {
+				taken[*p.Value] = dataset.Name
+			}
+			return again
+		})
 	}
 }
 

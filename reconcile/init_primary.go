@@ -40,7 +40,7 @@ func (h *Host) findPassword(ctx context.Context, c *foundCluster) {
 	if p.secret = words["password"]; p.secret != "" {
 		p.inline = true
 	} else {
-		p.readPassfile(words, c.user)
+		p.readPassfile(words, c.user, c.managedBy != "")
 	}
 	if p.secret == "" {
 		return
@@ -56,10 +56,10 @@ func (h *Host) findPassword(ctx context.Context, c *foundCluster) {
 
 // readPassfile takes the password from the passfile of the connection string,
 // or from that of the OS user (libpq, "The Password File").
-func (p *foundPassword) readPassfile(words map[string]string, u postgres.OSUser) {
+func (p *foundPassword) readPassfile(words map[string]string, u postgres.OSUser, managed bool) {
 	file := words["passfile"]
 	if file == "" {
-		if file = filepath.Join(u.Home, ".pgpass"); !exists(file) {
+		if file = filepath.Join(u.Home, ".pgpass"); managed || !exists(file) {
 			return // it needs none, or has it from an environment that we don't see
 		}
 	}

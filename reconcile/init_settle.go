@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres/conf"
+	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 )
 
@@ -38,7 +39,7 @@ func (h *Host) settle(ctx context.Context, d *deduction, now time.Time) (Draft, 
 	if whole == nil {
 		return Draft{}, fmt.Errorf("what is on this host can't stand in a site file: %w", errors.Join(err, problems.Errors()))
 	}
-	draft := Draft{Format: Format, Site: d.site.Name, Notes: d.notes, Pending: []Change{}}
+	draft := Draft{Format: Format, Site: d.site.Name, Pending: []Change{}}
 	if whole.Standby != nil {
 		state, err := h.observeFor(ctx, d, whole, now)
 		if err != nil {
@@ -53,7 +54,7 @@ func (h *Host) settle(ctx context.Context, d *deduction, now time.Time) (Draft, 
 	if err != nil {
 		return Draft{}, err
 	}
-	draft.YAML, draft.Notes = string(text), unique(append(draft.Notes, d.notes...))
+	draft.YAML, draft.Notes = string(text), unique(append([]string{}, d.notes...))
 	site, problems, err := spec.ParseAt(d.site.File, text)
 	if err != nil || site == nil {
 		return Draft{}, fmt.Errorf("the file that was written is not valid: %w", errors.Join(err, problems.Errors()))
@@ -104,17 +105,18 @@ func (h *Host) observeFor(ctx context.Context, d *deduction, site *spec.Site, no
 	return asking.Observe(ctx, site, now)
 }
 
-// settleContinuous finds the continuousFor that the archive was kept by: the
-// longest by which nothing has to be done for the archive. It does not stand on
-// the host, and without it the WAL between old snapshots would be missed.
+// settleContinuous finds the continuousFor that the archive was kept by, which
+// does not stand on the host: without it the WAL between old snapshots would be
+// missed. It is the shortest by which no WAL is removed.
 func (d *deduction) settleContinuous(r spec.Remarks, whole *spec.Site, state State, now time.Time) (*spec.Site, error) {
 	needsWAL := func(site *spec.Site) bool {
 		return slices.ContainsFunc(Diff(site, state, now, nil).Changes, func(c Change) bool { return c.Kind == kindWAL })
 	}
-	if whole.Archive == nil || !needsWAL(whole) {
+	own := ours(whole, &state)
+	if whole.Archive == nil || !needsWAL(whole) && !hasHoles(own, state.Archive.Inventory.Segments, state.Archive.SegmentSize) {
 		return whole, nil
 	}
-	for _, span := range continuousSpans(ours(whole, &state), now) {
+	for _, span := range continuousSpans(own, now) {
 		site, archive := *whole, *whole.Archive
 		archive.ContinuousFor = span
 		if site.Archive = &archive; needsWAL(&site) {
@@ -135,7 +137,25 @@ func problemsOf(site *spec.Site, problems spec.Problems) error {
 	return problems.Errors()
 }
 
-// continuousSpans are spans of time, longest first, by each of which another
+// hasHoles is true where WAL is missing behind the oldest snapshot, whose base
+// backup may have brought what it begins with.
+func hasHoles(list []Snapshot, archived []wal.SegmentFile, size int64) bool {
+	if len(list) == 0 || len(archived) == 0 || size == 0 {
+		return false
+	}
+	there, last := map[uint64]bool{}, uint64(0)
+	for _, s := range archived {
+		there[s.Number], last = true, max(last, s.Number)
+	}
+	for n := uint64(list[0].Consistent) / uint64(size); n < last; n++ {
+		if !there[n] {
+			return true
+		}
+	}
+	return false
+}
+
+// continuousSpans are spans of time, shortest first, by each of which another
 // snapshot would be the one that all later moments are had from.
 func continuousSpans(list []Snapshot, now time.Time) []time.Duration {
 	var spans []time.Duration
@@ -152,6 +172,7 @@ func continuousSpans(list []Snapshot, now time.Time) []time.Duration {
 			}
 		}
 	}
+	slices.Sort(spans)
 	return spans
 }
 
@@ -275,7 +296,7 @@ func (h *Host) settingsNow(ctx context.Context, d *deduction, attrs []Attr) map[
 
 // hidden is a value without a password that may stand in it.
 func hidden(value string) string {
-	if strings.Contains(strings.ToLower(value), "passw") || strings.Contains(value, "://") {
+	if lower := strings.ToLower(value); strings.Contains(lower, "passw") || strings.Contains(lower, "secret") || strings.Contains(value, "://") {
 		return "(not shown: it may hold a password)"
 	}
 	return value

@@ -111,7 +111,11 @@ func (d *deduction) deduceConf(s *spec.Standby) {
 	}
 	outside, inside := effective(c.outside), effective(c.files[autoFile])
 	for _, name := range namesOf(outside) {
-		if _, again := inside[name]; !again && !spec.Managed(name) {
+		switch _, again := inside[name]; {
+		case again || spec.Managed(name):
+		case strings.Contains(name, "passphrase") || hidden(outside[name]) != outside[name]:
+			d.note("the setting %s of %s is left out, since it may hold a password: put it into postgresql.conf of the data directory", name, c.confFile)
+		default:
 			s.Conf.Set = append(s.Conf.Set, spec.Setting{Name: name, Value: outside[name]})
 		}
 	}

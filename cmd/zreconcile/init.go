@@ -47,6 +47,9 @@ func runInit(ctx context.Context, p *program, o reconcile.InitOptions) error {
 	if err := p.needRoot("init"); err != nil {
 		return p.fail(err, blank)
 	}
+	if o.DataDir != "" && !filepath.IsAbs(o.DataDir) {
+		return p.fail(usageError{fmt.Errorf("--data-dir %s: name it by its absolute path", o.DataDir)}, blank)
+	}
 	if p.file != "" {
 		path, err := filepath.Abs(p.file)
 		if err != nil {
