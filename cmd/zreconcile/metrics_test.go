@@ -137,6 +137,9 @@ func TestExporter(t *testing.T) {
 	e.onRound(reconcile.Round{Plan: reconcile.Plan{Changes: []reconcile.Change{{Kind: "restore", Result: reconcile.Failed}}}})
 	check("/readyz", 503, "failed")
 	check("/metrics", 200, `zreconcile_failed_changes{kind="restore"} 1`, `zreconcile_failed_changes{kind="pool"} 0`)
+	e.onRound(reconcile.Round{Beside: true}) // the restore has not been tried again
+	check("/readyz", 503, "failed")
+	check("/metrics", 200, `zreconcile_failed_changes{kind="restore"} 1`)
 	e.onRound(reconcile.Round{Err: errors.New("zpool: no such pool")})
 	check("/readyz", 503, "no such pool")
 	check("/metrics", 200, `zreconcile_applies_total{outcome="failed"} 2`)
