@@ -35,12 +35,13 @@ type ServiceOptions struct {
 	Start      StartOptions
 
 	// For systemd alone.
-	Unit              string   // zreconcile-SITE.service or zreconcile-SITE-RESTORE.service
-	UnitDir           string   // empty: /etc/systemd/system
-	Description       string   // one line
-	RequiresMountsFor []string // mountpoints of the datasets under the cluster
-	Enable            bool     // start it at boot
-	Restart           bool     // start it again when it fails; a clone that can't reach its target would fail for ever
+	Unit              string      // zreconcile-SITE.service or zreconcile-SITE@RESTORE.service
+	UnitDir           string      // empty: /etc/systemd/system
+	Description       string      // one line
+	RequiresMountsFor []string    // folders on the datasets under the cluster
+	SocketMode        os.FileMode // of the socket's folder, which a boot takes away; 0: 0755
+	Enable            bool        // start it at boot
+	Restart           bool        // start it again when it fails; a clone that can't reach its target would fail for ever
 }
 
 // systemdRuns is the documented test for a running systemd (manual page sd_booted).

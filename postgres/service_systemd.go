@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func newSystemdService(c *Cluster, o ServiceOptions) (Service, error) {
 		OOMScoreAdj:       o.Start.OOMScoreAdj,
 		Restart:           o.Restart,
 		Notify:            NotifiesSystemd(c.BinDir),
-		StartTimeout:      o.Start.Timeout,
+		SocketMode:        o.SocketMode,
 	})
 	return systemdService{cluster: c, options: o, text: text}, nil
 }
@@ -113,8 +114,12 @@ func (s systemdService) Start(ctx context.Context) error {
 	return s.starting(ctx)
 }
 
-// starting runs systemctl start, with the server's words on failure.
+// starting runs systemctl start, with the server's words on failure. A server that
+// is not ready in time goes on getting there, as with pg_ctl.
 func (s systemdService) starting(ctx context.Context) error {
+	timeout := cmp.Or(s.options.Start.Timeout, time.Minute)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it accepts no connections after %s, and goes on starting", timeout))
+	defer cancel()
 	if s.cluster.LogFile != "" {
 		if err := s.cluster.prepareLog(); err != nil {
 			return err
@@ -122,6 +127,9 @@ func (s systemdService) starting(ctx context.Context) error {
 	}
 	s.cluster.started = s.cluster.markLog()
 	if err := s.systemctl(ctx, "start", s.options.Unit); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return &StartError{DataDir: s.cluster.DataDir, LastWords: s.LastWords(), Err: err}
 	}
 	return nil

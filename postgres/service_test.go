@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -19,12 +18,13 @@ func TestUnit(t *testing.T) {
 	standby := UnitOptions{
 		Description: "PostgreSQL standby of rds-prod", BinDir: "/usr/pgsql-12/bin", DataDir: "/zpdata01/pg12_1921_data",
 		LogFile: "/var/log/zreconcile/rds-prod/standby.log", SocketDir: "/run/zreconcile/rds-prod", User: "postgres",
-		RequiresMountsFor: []string{"/zpdata02", "/zpdata01", "/zpdata02"}, OOMScoreAdj: -900, Notify: true, Restart: true, StartTimeout: 10 * time.Minute,
+		RequiresMountsFor: []string{"/zpdata02", "/zpdata01", "/zpdata02"}, OOMScoreAdj: -900, Notify: true, Restart: true,
 	}
 	forking := standby
 	forking.Notify, forking.SocketDir = false, "/var/run/postgresql"
 	odd := standby
 	odd.DataDir, odd.Description, odd.OOMScoreAdj, odd.Restart = `/z 1/100%/$a "b"\c`, "clone 100%\nof rds-prod", 500, false
+	odd.SocketDir, odd.SocketMode = "/run/zreconcile/rds-prod/clone", 0o700
 	for name, o := range map[string]UnitOptions{"notify": standby, "forking": forking, "odd-path": odd} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", "unit", name+".service")
@@ -39,6 +39,9 @@ func TestUnit(t *testing.T) {
 			}
 			if diff := cmp.Diff(string(want), Unit(o)); diff != "" {
 				t.Error(diff)
+			}
+			if got := UnitDataDir(Unit(o)); got != o.DataDir {
+				t.Errorf("the unit is for the data directory %q, and %q is read from it", o.DataDir, got)
 			}
 		})
 	}

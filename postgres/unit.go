@@ -1,12 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"debug/elf"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // UnitOptions are all that the text of a systemd unit depends on.
@@ -15,13 +16,16 @@ type UnitOptions struct {
 	BinDir, DataDir   string
 	LogFile           string // of a server without sd_notify; with it, the journal has the log
 	SocketDir         string
+	SocketMode        os.FileMode // of a folder below /run/zreconcile; 0: 0755
 	User              string
 	RequiresMountsFor []string
 	OOMScoreAdj       int
-	Restart           bool          // when it fails
-	Notify            bool          // the server tells systemd when it is ready
-	StartTimeout      time.Duration // 0: one minute
+	Restart           bool // when it fails
+	Notify            bool // the server tells systemd when it is ready
 }
+
+// foreverSeconds is how long pg_ctl waits in a unit, whose start has no end: a week.
+const foreverSeconds = "604800"
 
 // runtimeRoot is where our own socket folders are; /run is empty after a boot.
 const runtimeRoot = "/run/zreconcile/"
@@ -31,9 +35,6 @@ const runtimeRoot = "/run/zreconcile/"
 // Database Server"). SIGINT is a fast shutdown, and only the postmaster gets it:
 // it ends its children in order.
 func Unit(o UnitOptions) string {
-	if o.StartTimeout <= 0 {
-		o.StartTimeout = time.Minute
-	}
 	mounts := append([]string{o.DataDir}, o.RequiresMountsFor...)
 	slices.Sort(mounts)
 	var b strings.Builder
@@ -45,13 +46,18 @@ func Unit(o UnitOptions) string {
 	line("After=zfs-mount.service network-online.target")
 	line("Wants=network-online.target")
 	line("RequiresMountsFor=%s", unitWords(slices.Compact(mounts)))
+	// A pool that comes late must find the server still trying: RestartSec is the
+	// limit. And apply, which starts it as well, is told the server's own words.
+	line("StartLimitIntervalSec=0")
 	line("")
 	line("[Service]")
 	o.exec(line)
 	line("User=%s", unitText(o.User))
 	line("KillMode=mixed")
 	line("KillSignal=SIGINT")
-	line("TimeoutStartSec=%s", seconds(o.StartTimeout))
+	// How long recovery takes after a crash is nobody's to say; one that is ended
+	// on the way begins anew (PostgreSQL documentation, "Starting the Database Server").
+	line("TimeoutStartSec=infinity")
 	line("TimeoutStopSec=300")
 	if o.Restart {
 		line("Restart=on-failure")
@@ -63,6 +69,7 @@ func Unit(o UnitOptions) string {
 	}
 	if dir, ok := strings.CutPrefix(o.SocketDir, "/run/"); ok && strings.HasPrefix(o.SocketDir, runtimeRoot) {
 		line("RuntimeDirectory=%s", unitWords([]string{dir}))
+		line("RuntimeDirectoryMode=%04o", cmp.Or(o.SocketMode, 0o755))
 		line("RuntimeDirectoryPreserve=yes")
 	}
 	line("")
@@ -79,7 +86,7 @@ func (o UnitOptions) exec(line func(string, ...any)) {
 		pgCtl := filepath.Join(o.BinDir, "pg_ctl")
 		line("Type=forking")
 		line("PIDFile=%s", unitText(filepath.Join(o.DataDir, "postmaster.pid")))
-		line("ExecStart=%s", execWords(pgCtl, "start", "-D", o.DataDir, "-l", o.LogFile, "-s", "-w", "-t", seconds(o.StartTimeout)))
+		line("ExecStart=%s", execWords(pgCtl, "start", "-D", o.DataDir, "-l", o.LogFile, "-s", "-w", "-t", foreverSeconds))
 	}
 	line("ExecReload=/bin/kill -HUP $MAINPID")
 }
@@ -120,4 +127,50 @@ func NotifiesSystemd(binDir string) bool {
 		return false
 	}
 	return slices.ContainsFunc(symbols, func(s elf.ImportedSymbol) bool { return s.Name == "sd_notify" })
+}
+
+// UnitDataDir is the data directory of the server that a unit of ours starts;
+// "" is that it starts none. It is the inverse of Unit.
+func UnitDataDir(unit string) string {
+	for line := range strings.Lines(unit) {
+		command, found := strings.CutPrefix(strings.TrimSpace(line), "ExecStart=")
+		if !found {
+			continue
+		}
+		words := splitExec(command)
+		if i := slices.Index(words, "-D"); i >= 0 && i+1 < len(words) {
+			return words[i+1]
+		}
+	}
+	return ""
+}
+
+// splitExec takes apart what execWords wrote.
+func splitExec(command string) []string {
+	var words []string
+	var word strings.Builder
+	quoted, inside := false, false
+	for i := 0; i < len(command); i++ {
+		c := command[i]
+		switch {
+		case c == '"':
+			quoted, inside = !quoted, true
+		case c == ' ' && !quoted:
+			if inside {
+				words = append(words, word.String())
+			}
+			word.Reset()
+			inside = false
+		default:
+			if strings.IndexByte(`\%$`, c) >= 0 && i+1 < len(command) { // doubled, or a quote escaped
+				i++
+			}
+			word.WriteByte(command[i])
+			inside = true
+		}
+	}
+	if inside {
+		words = append(words, word.String())
+	}
+	return words
 }

@@ -108,6 +108,7 @@ func (h *Host) cloneServer(in *view, r spec.Restore, dataDir string, replay wal.
 	service, err := c.Service(postgres.ServiceOptions{
 		Supervisor: in.site.Standby.Supervisor, Unit: unitName(in.site.Name, r.Name), Enable: true,
 		Description: "PostgreSQL restore " + r.Name + " of the zreconcile site " + in.site.Name,
+		SocketMode:  0o700,
 		Start:       postgres.StartOptions{Timeout: cloneTimeout(replay), OOMScoreAdj: cloneScore},
 	})
 	return cloneServer{server: server{cluster: c, service: service, socketMode: 0o700}, major: major}, err

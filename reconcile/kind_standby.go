@@ -190,16 +190,18 @@ func standbyServer(h *Host, in *view) (server, error) {
 	service, err := cluster.Service(postgres.ServiceOptions{
 		Supervisor: in.site.Standby.Supervisor, Unit: unitName(in.site.Name, ""), Enable: true, Restart: true,
 		Description:       "PostgreSQL standby of the zreconcile site " + in.site.Name,
-		RequiresMountsFor: clusterDirs(in),
-		Start:             postgres.StartOptions{Timeout: startTimeout, OOMScoreAdj: standbyScore},
+		RequiresMountsFor: clusterDirs(in), SocketMode: 0o755,
+		Start: postgres.StartOptions{Timeout: startTimeout, OOMScoreAdj: standbyScore},
 	})
 	return server{cluster: cluster, service: service, socketMode: 0o755}, err
 }
 
-// unitName is the systemd unit of a server: the standby's, or a restore's.
+// unitName is the systemd unit of a server: the standby's, or a restore's. No name
+// of a site or restore holds an @, so that the restore eu of the site prod is never
+// taken for the standby of the site prod-eu.
 func unitName(site, restore string) string {
 	if restore != "" {
-		site += "-" + restore
+		site += "@" + restore
 	}
 	return "zreconcile-" + site + ".service"
 }
