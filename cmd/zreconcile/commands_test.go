@@ -26,6 +26,7 @@ type recorder struct {
 	draft   reconcile.Draft
 	doctor  reconcile.Diagnosis
 	err     error
+	callers []reconcile.Caller
 	lockErr error
 	drill   reconcile.Drill
 	held    bool                     // ReleaseSnapshot finds a hold
@@ -110,6 +111,11 @@ func (r *recorder) PlanEject(_ context.Context, site *spec.Site) (reconcile.Plan
 func (r *recorder) Eject(_ context.Context, site *spec.Site) (reconcile.Plan, error) {
 	r.ask("eject %s", site.Name)
 	return r.plan, r.err
+}
+
+func (r *recorder) Callers() ([]reconcile.Caller, error) {
+	r.ask("who calls")
+	return r.callers, r.err
 }
 
 func (r *recorder) Watch(ctx context.Context, o reconcile.WatchOptions) error {
@@ -220,6 +226,9 @@ func TestCommandsExitAsTheContractSays(t *testing.T) {
 		{"eject", recorder{plan: blocked}, exitBlocked},
 		{"eject", recorder{plan: failed}, exitFailed},
 		{"eject", recorder{lockErr: locked}, exitLocked},
+		{"eject --check", recorder{}, exitDone},
+		{"eject --check", recorder{callers: []reconcile.Caller{{DataDir: "/data"}}}, exitBlocked},
+		{"eject --check", recorder{err: errors.New("x")}, exitFailed},
 		{"eject", recorder{err: fmt.Errorf("%w: watch runs", reconcile.ErrRefused)}, exitBlocked},
 		{"status", recorder{}, exitDone},
 		{"status", recorder{status: reconcile.Status{Failures: []string{"x"}}}, exitFailed},

@@ -13,6 +13,7 @@ import (
 
 type ejectOptions struct {
 	plan        bool
+	check       bool
 	lockTimeout time.Duration
 }
 
@@ -30,11 +31,23 @@ ends, since nothing would remove old WAL any more.
 It is refused while a watch of the site runs. An apply of the same file adopts
 the standby again. Needs root, but for --plan.
 
+With --check nothing is done and no site file is read: it lists the servers of this
+host whose settings call zreconcile, of every site, those that only start at boot
+included, and exits 4 when there are any. The Debian package asks so before it is
+removed.
+
 ` + exitHelp,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runEject(cmd.Context(), p, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.check {
+				return runEjectCheck(p)
+			}
+			return runEject(cmd.Context(), p, o)
+		},
 	}
 	cmd.Flags().BoolVar(&o.plan, "plan", false, "only show what would be done")
+	cmd.Flags().BoolVar(&o.check, "check", false, "only list the servers of this host that call zreconcile; exit status 4 when there are any")
+	cmd.MarkFlagsMutuallyExclusive("plan", "check")
 	addLockTimeout(cmd, &o.lockTimeout)
 	return cmd
 }

@@ -25,6 +25,7 @@ type host interface {
 	RenewRestore(ctx context.Context, site *spec.Site, now time.Time, name string) (undo func(context.Context) error, err error)
 	PlanEject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)
 	Eject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)
+	Callers() ([]reconcile.Caller, error)
 	Watch(ctx context.Context, o reconcile.WatchOptions) error
 	Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
 	LockStandby(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
