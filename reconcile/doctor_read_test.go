@@ -127,3 +127,16 @@ func TestFindAmcheck(t *testing.T) {
 		}
 	}
 }
+
+func TestWatchUnit(t *testing.T) {
+	for file, want := range map[string]string{
+		"/etc/zreconcile/site.yaml":      "zreconcile.service",
+		"/etc/zreconcile/prod/site.yaml": "zreconcile@prod.service", // the folder's name, whatever the site's is
+		"/srv/site.yaml":                 "zreconcile@rds-prod.service",
+		"site.yaml":                      "zreconcile@rds-prod.service",
+	} {
+		if got := watchUnit(file, "rds-prod"); got != want {
+			t.Errorf("%s is watched by %s, want %s", file, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -23,15 +24,28 @@ type unitFacts struct {
 	Result    string // of the last run: success, exit-code, oom-kill ...
 }
 
-// watchUnit is the instance of watch for a site.
-func watchUnit(site string) string { return "zreconcile@" + site + ".service" }
+// watchUnit is the unit of watch for a site file: zreconcile.service, or the
+// instance for the folder that it is in.
+func watchUnit(file, site string) string {
+	const folder = "/etc/zreconcile"
+	file, err := filepath.Abs(file)
+	dir := filepath.Dir(file)
+	switch {
+	case err != nil:
+	case file == folder+"/site.yaml":
+		return "zreconcile.service"
+	case filepath.Dir(dir) == folder:
+		site = filepath.Base(dir)
+	}
+	return "zreconcile@" + site + ".service"
+}
 
 // lookAtUnits asks systemd for all units of the site in one process.
 func (h *Host) lookAtUnits(ctx context.Context, p *patient) {
 	if !p.host.Systemd {
 		return
 	}
-	wanted := []unitFacts{{Name: watchUnit(p.site.Name)}}
+	wanted := []unitFacts{{Name: watchUnit(p.site.File, p.site.Name)}}
 	if p.wanted().Supervisor != "process" {
 		wanted = append(wanted, unitFacts{Name: unitName(p.site.Name, ""), Server: "the standby"})
 		for _, r := range p.site.Restores {
