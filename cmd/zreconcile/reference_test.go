@@ -69,9 +69,9 @@ func word(schema *yaml.Node, name string) string {
 	return ""
 }
 
-// siteReference walks the schema of site files.
+// siteReference walks the schema of site files, and tells of each key.
 type siteReference struct {
-	page *bytes.Buffer
+	tell func(key, kind, about string)
 	defs *yaml.Node
 }
 
@@ -95,11 +95,14 @@ with the key ` + "`restores`" + ` alone.
 | key | value | what it is |
 |---|---|---|
 `)
-	(&siteReference{page, keyword(root, "$defs")}).keys(root, "")
+	row := func(key, kind, about string) {
+		fmt.Fprintf(page, "| `%s` | %s | %s |\n", key, cellText(kind), cellText(about))
+	}
+	(&siteReference{row, keyword(root, "$defs")}).keys(root, "")
 	return nil
 }
 
-// keys writes a row for each key of an object, and for those inside it.
+// keys tells of each key of an object, and of those inside it.
 func (r *siteReference) keys(object *yaml.Node, above string) {
 	properties, required := keyword(object, "properties"), map[string]bool{}
 	if list := keyword(object, "required"); list != nil {
@@ -120,7 +123,7 @@ func (r *siteReference) keys(object *yaml.Node, above string) {
 		if examples := keyword(child, "examples"); examples != nil && len(r.inside(target).Content) == 0 {
 			about += " Example: `" + flow(examples.Content[0]) + "`."
 		}
-		fmt.Fprintf(r.page, "| `%s` | %s | %s |\n", key, cellText(r.kind(target)), cellText(about))
+		r.tell(key, r.kind(target), about)
 		switch items := keyword(target, "items"); {
 		case items != nil && keyword(r.follow(items), "properties") != nil:
 			r.keys(r.follow(items), key+"[].")
