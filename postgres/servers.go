@@ -5,40 +5,10 @@ import (
 	"os/user"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 )
-
-// RunningServers lists the data directories of the PostgreSQL servers that run
-// on this host, sorted, from /proc: a server works in its data directory, and
-// postmaster.pid there names the process that began it. No program is run. What
-// may not be looked at, as an ordinary user, is left out.
-func RunningServers() []string {
-	names, _ := filepath.Glob("/proc/[0-9]*/comm")
-	var dirs []string
-	for _, name := range names {
-		comm, err := os.ReadFile(name)
-		if word := strings.TrimSpace(string(comm)); err != nil || word != "postgres" && word != "postmaster" {
-			continue
-		}
-		proc := filepath.Dir(name)
-		dir, err := os.Readlink(filepath.Join(proc, "cwd"))
-		if err != nil {
-			continue // it has ended, or is not ours to look at
-		}
-		b, err := readBelow(dir, "postmaster.pid", 64<<10)
-		if err != nil {
-			continue // its child, at work elsewhere
-		}
-		if p, err := parsePostmasterPID(b); err == nil && strconv.Itoa(p.PID) == filepath.Base(proc) {
-			dirs = append(dirs, dir)
-		}
-	}
-	slices.Sort(dirs)
-	return slices.Compact(dirs)
-}
 
 // IsCluster tells whether dir is a data directory.
 func IsCluster(dir string) bool {

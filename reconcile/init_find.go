@@ -102,8 +102,12 @@ func (h *Host) choosePool(ctx context.Context, o InitOptions, mounts []zfs.Mount
 	case len(pools) == 1:
 		return pools[0], nil
 	}
+	standbys, err := standbysOn(mounts)
+	if err != nil {
+		return "", err
+	}
 	var used []string
-	for _, dir := range standbysOn(mounts) {
+	for _, dir := range standbys {
 		m, _ := zfs.Holding(mounts, dir)
 		used = append(used, poolOf(m.Source))
 	}

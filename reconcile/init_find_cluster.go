@@ -69,8 +69,12 @@ func (h *Host) chooseCluster(o InitOptions, f *found) (string, error) {
 		}
 		return dir, nil
 	}
+	dirs, err := dataDirs(f.mounts)
+	if err != nil {
+		return "", err
+	}
 	var standbys []string
-	for _, dir := range unique(append(postgres.RunningServers(), clustersBelow(f.mounts)...)) {
+	for _, dir := range dirs {
 		m, _ := zfs.Holding(f.mounts, dir)
 		d, _ := f.pool.Dataset(m.Source)
 		standby := exists(filepath.Join(dir, signalFile))
@@ -94,11 +98,27 @@ func (h *Host) chooseCluster(o InitOptions, f *found) (string, error) {
 }
 
 // standbysOn are the data directories of standbys on any dataset.
-func standbysOn(mounts []zfs.Mount) []string {
-	return slices.DeleteFunc(unique(append(postgres.RunningServers(), clustersBelow(mounts)...)), func(dir string) bool {
+func standbysOn(mounts []zfs.Mount) ([]string, error) {
+	dirs, err := dataDirs(mounts)
+	return slices.DeleteFunc(dirs, func(dir string) bool {
 		m, ok := zfs.Holding(mounts, dir)
 		return !ok || !m.IsZFS() || !exists(filepath.Join(dir, signalFile))
-	})
+	}), err
+}
+
+// dataDirs are those of the servers that run, and those at mountpoints of ZFS.
+func dataDirs(mounts []zfs.Mount) ([]string, error) {
+	running, err := postgres.RunningServers()
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, s := range running {
+		dirs = append(dirs, resolvedDir(s.DataDir))
+	}
+	dirs = unique(append(dirs, clustersBelow(mounts)...))
+	slices.Sort(dirs)
+	return dirs, nil
 }
 
 // clustersBelow looks for data directories at mountpoints of ZFS, and two levels

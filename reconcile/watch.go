@@ -61,7 +61,7 @@ func (h *Host) Watch(ctx context.Context, o WatchOptions) error {
 		return fmt.Errorf("watching the site file: %w", err)
 	}
 	defer files.Close()
-	w := &watching{host: h, options: o, files: files, retry: backoff.NewExponentialBackOff()}
+	w := &watching{host: h, options: o, files: files, check: lightCheck, retry: backoff.NewExponentialBackOff()}
 	w.retry.InitialInterval, w.retry.MaxInterval = time.Second, 5*time.Minute
 	site, err := o.Load()
 	if err != nil {
@@ -88,8 +88,9 @@ type watching struct {
 	options WatchOptions
 	files   *fsnotify.Watcher
 	site    atomic.Pointer[spec.Site]
-	broken  bool       // the file is; site is the last good one
-	telling sync.Mutex // of an apply and what is taken beside it
+	broken  bool          // the file is; site is the last good one
+	telling sync.Mutex    // of an apply and what is taken beside it
+	check   time.Duration // between two light checks
 	retry   *backoff.ExponentialBackOff
 	sight   Sight // what the last apply saw; without a host before the first
 	claim   watchClaim
@@ -223,7 +224,7 @@ func earlier(a, b time.Duration) time.Duration {
 func (w *watching) sleep(ctx context.Context, wait time.Duration) error {
 	// Wall clock, so that a suspended machine does not oversleep by its nap.
 	until := w.host.Clock().Round(0).Add(wait)
-	check := time.NewTicker(lightCheck)
+	check := time.NewTicker(w.check)
 	defer check.Stop()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
