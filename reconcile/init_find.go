@@ -116,7 +116,8 @@ func (h *Host) choosePool(ctx context.Context, o InitOptions, mounts []zfs.Mount
 			used = []string{poolOf(m.Source)}
 		}
 	}
-	if used = unique(used); len(used) == 1 {
+	used = slices.DeleteFunc(unique(used), func(pool string) bool { return !slices.Contains(pools, pool) })
+	if len(used) == 1 {
 		return used[0], nil
 	}
 	return "", fmt.Errorf("%w: there are several pools: %s; say which one the file is about: --pool %s", ErrRefused, join(pools), pools[0])

@@ -170,6 +170,7 @@ func TestFlagsReachTheHost(t *testing.T) {
 	}{
 		{"plan", []string{"plan rds-prod at " + now + " only []"}},
 		{"plan --at 2026-12-01T01:01:00+08:00", []string{"plan rds-prod at 2026-11-30T17:01:00.000000Z only []"}},
+		{"init --pool a --data-dir /b --site c", []string{"init {Pool:a DataDir:/b Site:c File:}"}},
 		{"plan --only wal --only restore/a", []string{"plan rds-prod at " + now + " only [wal restore/a]"}},
 		{"apply", []string{"lock rds-prod for 1m0s", "apply rds-prod at " + now + " only []", "unlock"}},
 		{"apply --only conf --lock-timeout 5s", []string{"lock rds-prod for 5s", "apply rds-prod at " + now + " only [conf]", "unlock"}},
@@ -184,7 +185,7 @@ func TestFlagsReachTheHost(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {
-			r := &recorder{plan: reconcile.Plan{Converged: true}, drill: reconcile.Drill{OK: true}}
+			r := &recorder{plan: reconcile.Plan{Converged: true}, draft: reconcile.Draft{Converged: true}, drill: reconcile.Drill{OK: true}}
 			if status, _, stderr := invoke(t, r, strings.Fields(test.args)...); status != exitDone {
 				t.Errorf("exit status %d: %s", status, stderr)
 			}
@@ -205,6 +206,11 @@ func TestCommandsExitAsTheContractSays(t *testing.T) {
 		host recorder
 		want int
 	}{
+		{"init", recorder{draft: reconcile.Draft{Converged: true}}, exitDone},
+		{"init", recorder{draft: reconcile.Draft{Plan: blocked}}, exitBlocked},
+		{"init", recorder{draft: reconcile.Draft{Plan: changes}}, exitFailed}, // its promise is not kept
+		{"init", recorder{err: fmt.Errorf("%w: two pools", reconcile.ErrRefused)}, exitBlocked},
+		{"init", recorder{err: errors.New("zfs list failed")}, exitFailed},
 		{"plan", recorder{plan: changes}, exitDone},
 		{"plan --detailed-exitcode", recorder{plan: changes}, exitChanges},
 		{"plan --detailed-exitcode", recorder{plan: blocked}, exitBlocked},
