@@ -168,3 +168,75 @@ func TestInitOfAHandmadeHost(t *testing.T) {
 		t.Errorf("of the adopted host, a part is commented out:\n%s", adopted)
 	}
 }
+
+// draftJSON is `init -o json`.
+type draftJSON struct {
+	Format    int
+	Site      string
+	File      string
+	YAML      string
+	Converged bool
+	Notes     []string
+	Pending   []changeJSON
+	Plan      planJSON
+}
+
+// draft is init to stdout, as JSON.
+func (s *site) draft(t *testing.T) draftJSON {
+	t.Helper()
+	r := zreconcile(t, "init", "--pool", s.Name, "-o", "json").exits(t, exitDone)
+	s.keepsTheSecret(t, r.Stdout+r.Stderr)
+	var d draftJSON
+	r.decode(t, &d)
+	if d.Format != 1 || d.Site != s.Name || d.File != "" || !d.Converged || len(d.Plan.Changes) != 0 {
+		t.Errorf("the draft is %v", r)
+	}
+	return d
+}
+
+// active and commented are the lines of a section as it is written.
+func (d draftJSON) active(section string) bool {
+	return strings.Contains(d.YAML, "\n"+section+":\n")
+}
+
+func (d draftJSON) commented(section string) bool {
+	return strings.Contains(d.YAML, "\n#: "+section+":\n")
+}
+
+// TestInitOfASiteThatIsNotConverged writes what an apply would change something
+// for commented out, and no more than that.
+func TestInitOfASiteThatIsNotConverged(t *testing.T) {
+	s := newSite(t, sharedPrimary(t, primary.Managed))
+	s.converges(t)
+	s.caughtUp(t)
+	d := s.draft(t)
+	if !d.active("standby") || !d.active("snapshots") || len(d.Pending) != 0 || !strings.Contains(d.YAML, `"rds*"`) && !strings.Contains(d.YAML, "rds*") {
+		t.Errorf("of the converged site it writes:\n%s", d.YAML)
+	}
+
+	// Without a snapshot one is due, whatever the schedule.
+	for _, name := range s.snapshotNames(t) {
+		command(t, "zfs", "destroy", s.Name+"/data@"+name)
+	}
+	d = s.draft(t)
+	if !d.active("standby") || !d.active("archive") || !d.commented("snapshots") || len(d.Pending) != 1 || d.Pending[0].Kind != "snapshot" || !strings.Contains(d.YAML, "#   create snapshot zr-") {
+		t.Errorf("without snapshots it writes:\n%s", d.YAML)
+	}
+
+	s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", s.DataDir())
+	d = s.draft(t)
+	if d.active("standby") || !d.commented("standby") || !d.commented("archive") || !strings.Contains(d.YAML, "#   start standby standby: the standby does not run") ||
+		!strings.Contains(strings.Join(d.Notes, "\n"), "the standby, with all that belongs to it, is written commented out") {
+		t.Errorf("of a standby that does not run it writes:\n%s", d.YAML)
+	}
+
+	// A second standby on the pool is a choice that a person makes.
+	other := s.DataMount + "/other"
+	must(t, os.MkdirAll(other+"/global", 0o700))
+	for _, name := range []string{"PG_VERSION", "global/pg_control", "standby.signal"} {
+		command(t, "cp", s.DataDir()+"/"+name, other+"/"+name)
+	}
+	zreconcile(t, "init", "--pool", s.Name).exits(t, exitRefused).says(t, other, s.DataDir(), "--data-dir")
+	zreconcile(t, "init", "--pool", s.Name, "--data-dir", s.DataDir()).exits(t, exitDone).says(t, "dataDir: "+s.DataDir())
+	zreconcile(t, "init", "--pool", s.Name, "--data-dir", s.Dir).exits(t, exitFailed).says(t, "is no data directory of PostgreSQL")
+}
