@@ -89,7 +89,8 @@ func TestInitOfAConvergedSite(t *testing.T) {
 
 // handmade makes the host of the procedure that people follow by hand: a pool,
 // two datasets, a standby that archives by cp, a snapshot by cron.
-func (s *site) handmade(t *testing.T) {
+// The options are pg_ctl's.
+func (s *site) handmade(t *testing.T, options ...string) {
 	t.Helper()
 	command(t, "zpool", "create", "-f", "-o", "ashift=12", s.Name, s.Vdev)
 	command(t, "zfs", "set", "canmount=off", s.Name)
@@ -111,7 +112,7 @@ func (s *site) handmade(t *testing.T) {
 	_, err = auto.WriteString("port=" + text(s.Port) + "\nunix_socket_directories='" + s.Dir + "/s'\nshared_buffers=16MB\nwork_mem='7MB'\narchive_mode=always\n" +
 		"archive_command='test ! -f " + archive + "/%f && cp %p " + archive + "/%f'\n")
 	must(t, errors.Join(err, auto.Close()))
-	s.startsByHand(t)
+	s.startsByHand(t, options...)
 	s.stepTable(t)
 	must(t, s.Primary.Exec("SELECT pg_switch_wal()"))
 	eventually(t, "WAL to be archived", func() bool {
@@ -121,9 +122,9 @@ func (s *site) handmade(t *testing.T) {
 	command(t, "zfs", "snapshot", s.Name+"/zpdata01@2026-03-2117:06:47")
 }
 
-func (s *site) startsByHand(t *testing.T) {
+func (s *site) startsByHand(t *testing.T, options ...string) {
 	t.Helper()
-	s.asOSUser(t, "pg_ctl", "start", "-w", "-D", s.DataDir(), "-l", s.DataDir()+"/by-hand.log")
+	s.asOSUser(t, "pg_ctl", append([]string{"start", "-w", "-D", s.DataDir(), "-l", s.DataDir() + "/by-hand.log"}, options...)...)
 }
 
 // TestInitOfAHandmadeHost: what was made by hand stays as it is while the file
@@ -166,6 +167,33 @@ func TestInitOfAHandmadeHost(t *testing.T) {
 	_, adopted := s.initialized(t, "adopted.yaml")
 	if strings.Contains(adopted, "#: ") {
 		t.Errorf("of the adopted host, a part is commented out:\n%s", adopted)
+	}
+}
+
+// TestInitOfAServerWithItsFilesElsewhere adopts a standby that reads its
+// configuration as Debian's do, from outside of its data directory: what it read
+// there holds on, and it streams on.
+func TestInitOfAServerWithItsFilesElsewhere(t *testing.T) {
+	s := newSite(t, sharedPrimary(t, primary.Plain))
+	outside := s.Dir + "/postgresql.conf"
+	must(t, os.WriteFile(outside, []byte("data_directory = '"+s.DataDir()+"'\nhba_file = '"+s.DataDir()+"/pg_hba.conf'\nmaintenance_work_mem = '9MB'\nwork_mem = '8MB'\n"), 0o644))
+	s.handmade(t, "-o", "-c config_file="+outside)
+	pid := s.postmaster(t)
+	_, text := s.initialized(t, "init.yaml")
+	if !strings.Contains(text, "#:     set: {maintenance_work_mem: 9MB}") || !strings.Contains(text, "#     restart: reads "+outside+" -> reads "+s.DataDir()+"/postgresql.conf") {
+		t.Errorf("the file is\n%s", text)
+	}
+	must(t, os.WriteFile(s.File(), []byte(strings.ReplaceAll(strings.ReplaceAll(text, "\n#: ", "\n"), "/etc/zreconcile/primary.password", s.Dir+"/password")), 0o644))
+	p := s.apply(t).exits(t, exitDone).plan(t)
+	if !p.has("update", "standby") || p.has("create", "basebackup") || s.postmaster(t) == pid {
+		t.Errorf("apply did %q", p.changes())
+	}
+	s.isConverged(t)
+	s.caughtUp(t)
+	for setting, want := range map[string]string{"config_file": s.DataDir() + "/postgresql.conf", "maintenance_work_mem": "9MB", "work_mem": "7MB", "archive_mode": "always"} {
+		if got := s.standbyText(t, "SHOW "+setting); got != want {
+			t.Errorf("%s is %s, want %s", setting, got, want)
+		}
 	}
 }
 

@@ -58,6 +58,18 @@ func (c *Cluster) Storage() (Storage, error) {
 	return s, err
 }
 
+// ConfigFile is the configuration file that the server of this data directory
+// was last started with; "" is that of the data directory.
+func (c *Cluster) ConfigFile() string {
+	for _, word := range c.StartedWith() {
+		name, value, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
+		if name == "config_file" || name == "config-file" {
+			return value
+		}
+	}
+	return ""
+}
+
 // StartedWith is the command line that the server of this data directory was
 // last started with (its file postmaster.opts): the program, then its options.
 // The server writes each option in double quotes. Nil is not known.

@@ -224,14 +224,9 @@ func (c *foundCluster) findPrograms(cluster *postgres.Cluster, major int) string
 // findOutside reads the configuration file of a server that was started with
 // another one than that of its data directory, as Debian's are.
 func (c *foundCluster) findOutside(cluster *postgres.Cluster) {
-	for _, word := range cluster.StartedWith() {
-		name, value, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
-		if strings.ReplaceAll(name, "-", "_") != "config_file" || filepath.Dir(value) == c.dataDir {
-			continue
-		}
-		if content, err := os.ReadFile(value); err == nil {
-			c.confFile, c.outside = value, content
-		}
+	file := outsideConf(cluster)
+	if content, err := os.ReadFile(file); file != "" && err == nil {
+		c.confFile, c.outside = file, content
 	}
 }
 

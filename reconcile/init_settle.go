@@ -246,7 +246,7 @@ func (h *Host) pendingLines(ctx context.Context, d *deduction, changes []Change,
 		c.Attrs = effective
 		lines = append(lines, plainChanges([]Change{c})...)
 		switch {
-		case !d.cluster.process.Running:
+		case !d.cluster.process.Running || d.cluster.outside != nil: // that is a change of its own
 		case len(restart) > 0:
 			lines = append(lines, "restart the standby once, for "+strings.Join(restart, ", "))
 		default:

@@ -45,6 +45,10 @@ func diffConf(in *view) []Change {
 	if c, blocked := rejectedBlock(in, c); blocked {
 		return []Change{c}
 	}
+	if outside := in.state.Cluster.OutsideConf; outside != "" && s.Restart == "never" {
+		return []Change{c.block(fmt.Sprintf("the standby reads %s in place of the files of its data directory, and standby.restart is never: it would go on without what is written there", outside),
+			"stop it, and apply starts it with the files of its data directory; or let it be restarted: restart: auto")}
+	}
 	wanted, err := wantedConf(in)
 	if err != nil {
 		return []Change{c.block(err.Error(), "correct standby.conf")}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"time"
@@ -56,6 +57,11 @@ func diffStandby(in *view) []Change {
 
 // runningStandby is about one that is up.
 func runningStandby(in *view, c Change) []Change {
+	if outside := in.state.Cluster.OutsideConf; outside != "" {
+		c.Action, c.Why = Update, "it reads another configuration than that of its data directory"
+		c.Attrs = []Attr{{Name: "restart", Before: "reads " + outside, After: "reads " + filepath.Join(in.site.Standby.DataDir, mainFile)}}
+		return []Change{c}
+	}
 	status := in.state.Cluster.Status
 	if status == nil {
 		return nil
@@ -158,6 +164,12 @@ func (h *Host) updateStandby(ctx context.Context, in *view) error {
 	}
 	if _, err := server.service.Install(ctx); err != nil {
 		return err
+	}
+	if in.state.Cluster.OutsideConf != "" {
+		if err := h.restartStandby(ctx, in, []string{mainFile}); err != nil {
+			return err
+		}
+		return h.settleAdmin(ctx, in)
 	}
 	if pending := in.state.Cluster.Status.PendingRestart; len(pending) > 0 && in.site.Standby.Restart != "never" {
 		return h.restartStandby(ctx, in, pending)

@@ -47,11 +47,24 @@ func (h *Host) observeCluster(ctx context.Context, in *view) {
 		c.UnitDiffers = !installed
 	}
 	if c.Process.Running {
+		c.OutsideConf = outsideConf(cluster)
+	}
+	if c.Process.Running && c.OutsideConf == "" { // who is let in is not in our files, else
 		h.observeStatus(ctx, in, cluster)
 	}
 	if c.Status == nil || !c.Status.FilesLoad {
 		h.observeRejected(ctx, in)
 	}
+}
+
+// outsideConf is the configuration file of a server that was started with one
+// outside of its data directory, as Debian's are; "" is none.
+func outsideConf(cluster *postgres.Cluster) string {
+	file := cluster.ConfigFile()
+	if file == "" || resolvedDir(filepath.Dir(file)) == resolvedDir(cluster.DataDir) {
+		return ""
+	}
+	return file
 }
 
 // observeStatus asks the running server. One that is still starting, before it

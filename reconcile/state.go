@@ -129,6 +129,7 @@ type Cluster struct {
 	LostWAL         string            // the server's words where it can't follow any more
 	LiveTimeline    wal.Timeline      // the newest that the standby has WAL of; 0 is not known
 	Process         postgres.Process
+	OutsideConf     string           // what a running server reads in place of the data directory's postgresql.conf; "" is nothing
 	Status          *postgres.Status // nil while it does not run
 	AdminRole       string           // who we connect as; "" is not known yet
 	Bootstrap       string           // name of the role with OID 10, asked of the running server
