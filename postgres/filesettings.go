@@ -8,8 +8,8 @@ import (
 
 // FileSettings asks the server's program for settings, by the configuration
 // files as they are and the options that the server was last started with
-// (postgres -C). Includes are followed; nothing is started. What it does not
-// know is left out.
+// (postgres -C). Includes are followed; nothing is started. Numbers are in the
+// parameter's own unit, such as blocks. What it does not know is left out.
 func (c *Cluster) FileSettings(ctx context.Context, names ...string) map[string]string {
 	ctx, cancel := deadline(ctx)
 	defer cancel()

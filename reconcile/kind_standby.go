@@ -57,7 +57,7 @@ func diffStandby(in *view) []Change {
 
 // runningStandby is about one that is up.
 func runningStandby(in *view, c Change) []Change {
-	if outside := in.state.Cluster.OutsideConf; outside != "" {
+	if outside := in.state.Cluster.OutsideConf; outside != "" && in.site.Standby.Restart != "never" {
 		c.Action, c.Why = Update, "it reads another configuration than that of its data directory"
 		c.Attrs = []Attr{{Name: "restart", Before: "reads " + outside, After: "reads " + filepath.Join(in.site.Standby.DataDir, mainFile)}}
 		return []Change{c}
