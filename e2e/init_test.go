@@ -265,6 +265,6 @@ func TestInitOfASiteThatIsNotConverged(t *testing.T) {
 		command(t, "cp", s.DataDir()+"/"+name, other+"/"+name)
 	}
 	zreconcile(t, "init", "--pool", s.Name).exits(t, exitRefused).says(t, other, s.DataDir(), "--data-dir")
-	zreconcile(t, "init", "--pool", s.Name, "--data-dir", s.DataDir()).exits(t, exitDone).says(t, "dataDir: "+s.DataDir())
+	zreconcile(t, "init", "--data-dir", s.DataDir()).exits(t, exitDone).says(t, "dataDir: "+s.DataDir())
 	zreconcile(t, "init", "--pool", s.Name, "--data-dir", s.Dir).exits(t, exitFailed).says(t, "is no data directory of PostgreSQL")
 }

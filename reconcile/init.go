@@ -116,11 +116,15 @@ func (d *deduction) head() string {
 		"Every key there is: zreconcile schema, or examples/site.yaml.\n", d.now.UTC().Format("2006-01-02 15:04:05Z"))
 }
 
-// plainChanges lists changes for a person, an item of it a line.
+// plainChanges lists for a person what an apply would do, each value on a line.
 func plainChanges(changes []Change) []string {
 	var lines []string
 	for _, c := range changes {
-		lines = append(lines, fmt.Sprintf("%s %s %s: %s", c.Action, c.Kind, c.Name, c.Why))
+		line := fmt.Sprintf("%s %s %s: %s", c.Action, c.Kind, c.Name, c.Why)
+		if c.Action == Block {
+			line = fmt.Sprintf("not do %s %s, which is blocked: %s; mend: %s", c.Kind, c.Name, c.Why, c.Mend)
+		}
+		lines = append(lines, line)
 		for _, a := range c.Attrs {
 			lines = append(lines, "  "+a.Name+": "+abbreviated(transition(a)))
 		}

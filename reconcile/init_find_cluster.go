@@ -87,8 +87,8 @@ func (h *Host) chooseCluster(o InitOptions, f *found) (string, error) {
 			}
 		case onPool(dir):
 			f.passed = append(f.passed, fmt.Sprintf("the cluster in %s is left alone: it is no standby (it has no %s)", dir, signalFile))
-		case standby:
-			f.passed = append(f.passed, fmt.Sprintf("the standby in %s is left alone: it does not lie on pool %s", dir, f.pool.Pool.Name))
+		case standby && !m.IsZFS():
+			f.passed = append(f.passed, fmt.Sprintf("the standby in %s is left alone: it lies on no dataset", dir))
 		}
 	}
 	if len(standbys) > 1 {

@@ -186,7 +186,7 @@ func (h *Host) comment(ctx context.Context, d *deduction, r *spec.Remarks, draft
 	}
 	withoutSnapshots := *whole
 	withoutSnapshots.Snapshots, withoutSnapshots.Health = nil, spec.Defaults().Health
-	what := "the standby, with all that belongs to it,"
+	what := "the standby, with all that belongs to it"
 	r.Off = standbyPart
 	if p := Diff(&withoutSnapshots, state, now, nil); p.Converged && len(p.Failures) == 0 && !unread {
 		r.Off, what = snapshotsPart, "the section snapshots"
@@ -200,7 +200,7 @@ func (h *Host) comment(ctx context.Context, d *deduction, r *spec.Remarks, draft
 	}
 	draft.Pending = plan.Changes
 	lines := append(h.pendingLines(ctx, d, plan.Changes, state.Server.Major), failureLines(plan.Failures)...)
-	r.Why = fmt.Sprintf("Commented out is %s\nsince an apply would change something for it.\n"+
+	r.Why = fmt.Sprintf("Commented out is %s,\nsince an apply would change something for it.\n"+
 		"To let zreconcile take it over, take the marks away, and look at the plan:\n"+
 		"  sed -i 's/^%s//' %[3]s; zreconcile plan -f %[3]s\n", what, spec.OffMark, d.site.File)
 	if len(lines) > 0 {
@@ -208,7 +208,7 @@ func (h *Host) comment(ctx context.Context, d *deduction, r *spec.Remarks, draft
 	}
 	r.Why += more
 	d.notes = append(d.notes, d.rivalNotes()...)
-	d.note("%s is written commented out: an apply would change something for it, which is listed there", what)
+	d.note("%s, is written commented out: an apply would change something for it, which is listed there", what)
 }
 
 func failureLines(failures []string) []string {

@@ -593,3 +593,41 @@ func TestInitTellsWhatTakesEffect(t *testing.T) {
 		t.Errorf("with PostgreSQL 12 these restart: %v", restart)
 	}
 }
+
+// A restore that stands in site.d beside the file is not written into it as well.
+func TestInitLeavesOutWhatStandsBeside(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "site.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	beside := filepath.Join(dir, "site.d", "one.yaml")
+	if err := os.WriteFile(beside, []byte("restores:\n  - {name: one, target: {latest: true}, port: 6001}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	was := givenSite(t)
+	state := converged(t, was)
+	d := deduce(findIn(was, &state), givenNow)
+	d.site.Restores = []spec.Restore{{Name: "one"}, {Name: "two"}}
+	if err := (&Host{}).leaveOutBeside(d, filepath.Join(dir, "site.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.site.Restores) != 1 || d.site.Restores[0].Name != "two" || !strings.Contains(strings.Join(d.notes, "\n"), "restore one is not written: it stands in "+beside) {
+		t.Errorf("restores %v, notes %q", d.site.Restores, d.notes)
+	}
+	d.site.Restores = nil
+	site, problems, err := d.parse(spec.Remarks{})
+	if err != nil || len(problems.Errors()) > 0 || len(site.Restores) != 1 || site.Restores[0].Name != "one" {
+		t.Errorf("with what stands beside, the file reads as %+v (%v, %v)", site, problems, err)
+	}
+}
+
+func TestInitTellsOfRivals(t *testing.T) {
+	was := givenSite(t)
+	state := converged(t, was)
+	f := findIn(was, &state)
+	f.rivals = []rival{{Name: "unit a", DataDir: "/data/pg", Mend: "stop a"}, {Name: "unit b", DataDir: "/elsewhere", Mend: "stop b"}}
+	d := deduce(f, givenNow)
+	if diff := cmp.Diff([]string{"unit a is for the same data directory; before the first apply of the standby: stop a"}, d.rivalNotes()); diff != "" {
+		t.Error(diff)
+	}
+}
