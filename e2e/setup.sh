@@ -94,4 +94,5 @@ fi
 # What only tests use, a line a program.
 if [[ ${1-} == tests ]]; then
 	command -v promtool >/dev/null || install_alone prometheus usr/bin/promtool
+	command -v ansible-playbook >/dev/null || install ansible-core
 fi
