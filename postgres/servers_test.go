@@ -54,8 +54,9 @@ func TestDataDirectoryTellsOfItself(t *testing.T) {
 // say, with the options that it was started with.
 func TestRunningServers(t *testing.T) {
 	c := newServer(t)
-	if dirs := RunningServers(); !slices.Contains(dirs, c.DataDir) {
-		t.Errorf("of the servers that run, %q was not found: %q", c.DataDir, dirs)
+	runs := func(s RunningServer) bool { return s.DataDir == c.DataDir && s.PID > 0 && len(s.Files["postgresql.conf"]) > 0 }
+	if servers, err := RunningServers(); err != nil || !slices.ContainsFunc(servers, runs) {
+		t.Errorf("of the servers that run, that of %q was not found: %v", c.DataDir, err)
 	}
 	testWrite(t, c.User, filepath.Join(c.DataDir, "more.conf"), "cluster_name = 'a b'\n")
 	main, err := os.ReadFile(filepath.Join(c.DataDir, "postgresql.conf"))
@@ -70,7 +71,7 @@ func TestRunningServers(t *testing.T) {
 	if err := c.Stop(testContext(t), "immediate"); err != nil {
 		t.Fatal(err)
 	}
-	if dirs := RunningServers(); slices.Contains(dirs, c.DataDir) {
-		t.Errorf("%q is stopped, and found all the same", c.DataDir)
+	if servers, err := RunningServers(); err != nil || slices.ContainsFunc(servers, runs) {
+		t.Errorf("that of %q is stopped, and found all the same (%v)", c.DataDir, err)
 	}
 }
