@@ -212,7 +212,7 @@ func (r reach) latestFrom(ctx context.Context, c coverage, snap Snapshot, status
 		}
 		return false
 	})
-	if why == "" && status != nil && status.Connected() && status.PrimaryTime != nil && latest.LSN >= status.ReceiverLatestEnd {
+	if why == "" && status != nil && status.Connected() && status.PrimaryTime != nil && latest.LSN >= max(status.ReceiverLatestEnd, status.Received) {
 		proven(*status.PrimaryTime)
 	}
 	return latest, why
