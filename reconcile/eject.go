@@ -284,6 +284,9 @@ func (e *ejection) whatStays() []string {
 func (in *view) standbyStays(systemd bool) []string {
 	s := in.site.Standby
 	notes := []string{fmt.Sprintf("the standby in %s is not restarted, and follows %s as before", s.DataDir, strings.Join(s.Primary.Hosts, ", "))}
+	if in.promoted() {
+		notes[0] = fmt.Sprintf("the server in %s was promoted, and goes on as the primary that it is; it is not restarted", s.DataDir)
+	}
 	if in.site.Archive != nil {
 		notes = append(notes, fmt.Sprintf("archiving ends, since nothing would remove old WAL any more; what is in %s stays, and serves the restores and the standby. To go on archiving, set archive_mode and archive_command in %s, and have something remove what is old", in.site.Archive.Dir, managedFile))
 	}

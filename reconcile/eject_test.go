@@ -139,3 +139,16 @@ func TestAWatchClaimsItsSite(t *testing.T) {
 	c.release()
 	wants("b", false)
 }
+
+// What stays is told as it is: a server that was promoted follows nobody.
+func TestEjectTellsOfAPromotedServer(t *testing.T) {
+	in := ejectView("/a")
+	in.site.Standby = &spec.Standby{DataDir: "/d", Primary: spec.Primary{Hosts: []string{"db"}}}
+	in.state.Cluster.Content = DirCluster
+	for _, inRecovery := range []bool{true, false} {
+		in.state.Cluster.Status = &postgres.Status{InRecovery: inRecovery}
+		if told := in.standbyStays(true)[0]; strings.Contains(told, "follows db") != inRecovery || strings.Contains(told, "promoted") == inRecovery {
+			t.Errorf("in recovery %v: %s", inRecovery, told)
+		}
+	}
+}
