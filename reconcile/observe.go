@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -164,7 +165,10 @@ func (h *Host) observeServer(ctx context.Context, in *view, planning bool) {
 	if planning {
 		h.observePrimary(ctx, in)
 	}
-	if in.state.failed(kindBasebackup) {
+	if why := in.state.reason(kindBasebackup); why != "" {
+		if in.state.Cluster.Content == DirCluster { // whether it is the primary's is not known
+			in.state.fail(kindConf, errors.New(why))
+		}
 		return
 	}
 	wanted := 0

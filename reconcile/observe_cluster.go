@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -30,7 +31,7 @@ func (h *Host) observeCluster(ctx context.Context, in *view) {
 		in.state.fail(kindStandby, err)
 	}
 	if in.state.Server.BinDir == "" {
-		in.state.failCluster(errors.New(in.state.Server.Missing))
+		in.state.failCluster(errors.New(cmp.Or(in.state.Server.Missing, in.state.reason(kindBasebackup))))
 		return
 	}
 	control, err := cluster.ControlData(ctx)
