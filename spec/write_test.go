@@ -30,7 +30,7 @@ func readBack(t *testing.T, text []byte) *Site {
 
 // What Write writes, Parse reads back, whatever the file says.
 func TestWriteIsReadBack(t *testing.T) {
-	for _, file := range []string{"../examples/site.yaml", "../examples/production.yaml", "testdata/write-odd.yaml"} {
+	for _, file := range []string{"../examples/site.yaml", "../examples/production.yaml", "testdata/write/odd.yaml"} {
 		t.Run(file, func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			if err != nil {
