@@ -54,7 +54,9 @@ func TestDataDirectoryTellsOfItself(t *testing.T) {
 // say, with the options that it was started with.
 func TestRunningServers(t *testing.T) {
 	c := newServer(t)
-	runs := func(s RunningServer) bool { return s.DataDir == c.DataDir && s.PID > 0 && len(s.Files["postgresql.conf"]) > 0 }
+	runs := func(s RunningServer) bool {
+		return s.DataDir == c.DataDir && s.PID > 0 && len(s.Files["postgresql.conf"]) > 0
+	}
 	if servers, err := RunningServers(); err != nil || !slices.ContainsFunc(servers, runs) {
 		t.Errorf("of the servers that run, that of %q was not found: %v", c.DataDir, err)
 	}
