@@ -52,6 +52,7 @@ func TestWatchKeepsTheCadence(t *testing.T) {
 			{"the watch is stopped in a drill", w.stoppedInADrill},
 			{"the primary dies and comes back", w.primaryDies},
 			{"a person takes a snapshot, and waits for a drill", w.byHand},
+			{"a person needs a restore in the middle of a drill", w.urgent},
 		} {
 			began := time.Now()
 			event.happens(t)
@@ -271,6 +272,21 @@ func (w *watchTrial) byHand(t *testing.T) {
 		t.Error("the drill was to go on all the time")
 	}
 	w.noDrill(t)
+}
+
+// urgent: a restore does not wait for a drill of minutes, which is made again.
+func (w *watchTrial) urgent(t *testing.T) {
+	w.inADrill(t, 300)
+	w.run(t, "restore", "urgent", "--latest").exits(t, exitDone)
+	if w.drilling() {
+		t.Error("the drill goes on")
+	}
+	w.until(t, "the drill to be made again", w.drilling)
+	w.run(t, "restore", "urgent", "--remove").exits(t, exitDone)
+	w.Verify = ""
+	w.rewrite(t)
+	w.noTraceOfADrill(t)
+	w.isReady(t)
 }
 
 // noneMissedOrDoubled looks at all snapshots but those that a person took.

@@ -131,6 +131,8 @@ func (a *applying) record(o outcome) {
 	case errors.Is(o.err, ErrRefused): // what the plan thought possible is not any more
 		c.Action, c.Why, c.Result, c.Error = Block, o.err.Error(), Skipped, o.err.Error()
 		a.bad[c.Kind] = true
+	case errors.Is(o.err, errGaveWay):
+		c.Result, c.Error = Skipped, o.err.Error()
 	case o.err != nil:
 		c.Result, c.Error = Failed, o.err.Error()
 		a.bad[c.Kind] = true

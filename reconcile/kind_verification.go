@@ -87,7 +87,12 @@ func (in *view) drillSnapshot() string {
 func applyVerification(ctx context.Context, h *Host, in *view, c Change) error {
 	for _, s := range usable(in) {
 		if s.Name == c.Name {
+			ctx, cancel := h.givingWay(ctx, in.site.Name)
+			defer cancel()
 			d, err := h.drill(ctx, in, s, *in.site.Verify, false)
+			if cause := context.Cause(ctx); err != nil && errors.Is(cause, errGaveWay) {
+				return cause
+			}
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ type Lock struct {
 const (
 	watchByte   = 0
 	standbyByte = 1
+	urgentByte  = 2 // by each urgent run that waits
 )
 
 const lockPoll = 100 * time.Millisecond
@@ -54,6 +56,20 @@ func (h *Host) Lock(ctx context.Context, site string, timeout time.Duration) (*L
 	h.lock = &Lock{host: h, site: site, all: all, standby: standby}
 	h.lock.doing("its beginning")
 	return h.lock, nil
+}
+
+// LockUrgently is Lock for what can't wait: a drill that is made by a schedule
+// gives way to it.
+func (h *Host) LockUrgently(ctx context.Context, site string, timeout time.Duration) (*Lock, error) {
+	sign, err := h.openLock(site)
+	if err != nil {
+		return nil, err
+	}
+	defer sign.Close()
+	if err := unix.FcntlFlock(sign.Fd(), unix.F_OFD_SETLK, byteLock(unix.F_RDLCK, urgentByte)); err != nil {
+		return nil, fmt.Errorf("locking %s: %w", sign.Name(), err)
+	}
+	return h.Lock(ctx, site, timeout)
 }
 
 // LockStandby takes that part of the lock alone which guards the standby and its
@@ -141,6 +157,28 @@ func (h *Host) awaitLock(ctx context.Context, site string, lock func(*os.File) e
 		case <-time.After(lockPoll):
 		}
 	}
+}
+
+// byteLock is a lock of one byte of the lock's file.
+func byteLock(kind int16, at int64) *unix.Flock_t {
+	return &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: 1}
+}
+
+// byteHeld tells whether somebody holds a byte of the lock's file. It makes none.
+func (h *Host) byteHeld(site string, at int64) (bool, error) {
+	f, err := os.OpenFile(h.lockPath(site), os.O_RDWR, 0)
+	if os.IsNotExist(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("opening the lock: %w", err)
+	}
+	defer f.Close()
+	asked := byteLock(unix.F_WRLCK, at)
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, asked); err != nil {
+		return false, fmt.Errorf("asking who holds the lock of site %s: %w", site, err)
+	}
+	return asked.Type != unix.F_UNLCK, nil
 }
 
 // aside runs a step that may take hours and is about a clone alone: its recovery,

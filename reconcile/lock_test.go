@@ -139,3 +139,27 @@ func TestWhoWaitsIsToldForWhat(t *testing.T) {
 		t.Errorf("%v does not say %q alone", err, want)
 	}
 }
+
+// A drill gives way to a restore that waits for it, and to nothing less.
+func TestADrillGivesWay(t *testing.T) {
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := h.givingWay(t.Context(), "a")
+	defer cancel()
+	if _, err := other.Lock(t.Context(), "a", 2*wayPoll); !errors.Is(err, ErrLocked) || ctx.Err() != nil {
+		t.Fatalf("it gave way to what is not urgent: %v, %v", err, context.Cause(ctx))
+	}
+	context.AfterFunc(ctx, lock.Release)
+	urgent, err := other.LockUrgently(t.Context(), "a", time.Minute)
+	if err != nil || !errors.Is(context.Cause(ctx), errGaveWay) {
+		t.Fatalf("it did not give way: %v, %v", err, context.Cause(ctx))
+	}
+	defer urgent.Release()
+	if waits, err := h.byteHeld("a", urgentByte); waits || err != nil {
+		t.Errorf("who has the lock waits still: %v", err)
+	}
+}

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -17,11 +16,6 @@ import (
 type watchClaim struct {
 	site string
 	file *os.File
-}
-
-// byteLock is a lock of one byte of the lock's file.
-func byteLock(kind int16, at int64) *unix.Flock_t {
-	return &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: 1}
 }
 
 func (h *Host) lockPath(site string) string { return filepath.Join(h.Folders.Run, site+".lock") }
@@ -51,18 +45,4 @@ func (c *watchClaim) release() {
 }
 
 // watched tells whether a watch of the site runs.
-func (h *Host) watched(site string) (bool, error) {
-	f, err := os.OpenFile(h.lockPath(site), os.O_RDWR, 0)
-	if os.IsNotExist(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("opening the lock: %w", err)
-	}
-	defer f.Close()
-	asked := byteLock(unix.F_WRLCK, watchByte)
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, asked); err != nil {
-		return false, fmt.Errorf("asking for a watch of site %s: %w", site, err)
-	}
-	return asked.Type != unix.F_UNLCK, nil
-}
+func (h *Host) watched(site string) (bool, error) { return h.byteHeld(site, watchByte) }

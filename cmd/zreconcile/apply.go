@@ -91,7 +91,7 @@ func (p *program) tellChanges(site *spec.Site) outcomes {
 
 func (p *program) applyLocked(ctx context.Context, site *spec.Site, only reconcile.Only, timeout time.Duration) (reconcile.Plan, error) {
 	h := p.newHost()
-	site, unlock, err := p.lockSite(ctx, h, site, timeout)
+	site, unlock, err := p.lockSite(ctx, h.Lock, site, timeout)
 	if err != nil {
 		return reconcile.Plan{}, err
 	}
@@ -101,10 +101,13 @@ func (p *program) applyLocked(ctx context.Context, site *spec.Site, only reconci
 	return plan, interrupted(ctx, err)
 }
 
+// locking is a way to take a lock of a site, such as that of a host.
+type locking func(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
+
 // lockSite takes the lock of a site and reads its files again. Who held it until
 // now may have added a restore or removed one; the old reading would undo that.
-func (p *program) lockSite(ctx context.Context, h host, site *spec.Site, timeout time.Duration) (*spec.Site, func(), error) {
-	unlock, err := h.Lock(ctx, site.Name, timeout)
+func (p *program) lockSite(ctx context.Context, lock locking, site *spec.Site, timeout time.Duration) (*spec.Site, func(), error) {
+	unlock, err := lock(ctx, site.Name, timeout)
 	if err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}

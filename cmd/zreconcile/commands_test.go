@@ -128,6 +128,11 @@ func (r *recorder) Lock(_ context.Context, site string, timeout time.Duration) (
 	return func() { r.ask("unlock") }, r.lockErr
 }
 
+func (r *recorder) LockUrgently(_ context.Context, site string, timeout time.Duration) (func(), error) {
+	r.ask("lock urgently %s for %s", site, timeout)
+	return func() { r.ask("unlock") }, r.lockErr
+}
+
 func (r *recorder) LockStandby(_ context.Context, site string, timeout time.Duration) (func(), error) {
 	r.ask("lock standby of %s for %s", site, timeout)
 	return func() { r.ask("unlock") }, r.lockErr

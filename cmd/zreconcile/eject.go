@@ -90,7 +90,7 @@ func runEject(ctx context.Context, p *program, o ejectOptions) error {
 
 func (p *program) ejectLocked(ctx context.Context, site *spec.Site, timeout time.Duration) (reconcile.Plan, error) {
 	h := p.newHost()
-	site, unlock, err := p.lockSite(ctx, h, site, timeout)
+	site, unlock, err := p.lockSite(ctx, h.Lock, site, timeout)
 	if err != nil {
 		return reconcile.Plan{}, err
 	}

@@ -28,6 +28,7 @@ type host interface {
 	Callers() ([]reconcile.Caller, error)
 	Watch(ctx context.Context, o reconcile.WatchOptions) error
 	Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
+	LockUrgently(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
 	LockStandby(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
 }
 
@@ -37,6 +38,15 @@ type machine struct{ *reconcile.Host }
 // Lock takes the lock of a site; unlock gives it up.
 func (m machine) Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error) {
 	lock, err := m.Host.Lock(ctx, site, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return lock.Release, nil
+}
+
+// LockUrgently takes the lock of a site, to which a drill at work gives way.
+func (m machine) LockUrgently(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error) {
+	lock, err := m.Host.LockUrgently(ctx, site, timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,8 @@ func newRestore(p *program) *cobra.Command {
 and says how to connect. One that is refused leaves nothing behind. The same
 NAME again changes it: another target is another clone, all else is changed in
 place. --remove takes the file away, stops the restore, and destroys it after
-its grace. Needs root.
+its grace. A restore drill that is at work by its schedule gives way to it, and is
+made again. Needs root.
 
 ` + exitHelp,
 		Example: `  zreconcile restore before-drop --time '2020-03-21 17:28:37+08' --expires 24h

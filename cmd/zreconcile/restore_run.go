@@ -38,7 +38,7 @@ func runRestore(ctx context.Context, p *program, o restoreOptions, name string) 
 	}
 	r := &restoring{program: p, name: name, told: p.tellChanges(site)}
 	r.host = p.newHost()
-	site, unlock, err := p.lockSite(ctx, r.host, site, o.lockTimeout)
+	site, unlock, err := p.lockSite(ctx, r.host.LockUrgently, site, o.lockTimeout)
 	if err != nil {
 		return p.fail(err, blankPlan(""))
 	}

@@ -87,7 +87,7 @@ func TestRestoreAppliesOnlyIt(t *testing.T) {
 	if status != exitDone {
 		t.Fatalf("exit status %d: %s", status, stderr)
 	}
-	want := []string{"lock rds-prod for 5s", "renew a", "apply rds-prod at " + reconcile.FormatTime(testNow) + " only [restore/a]", "restore a", "unlock"}
+	want := []string{"lock urgently rds-prod for 5s", "renew a", "apply rds-prod at " + reconcile.FormatTime(testNow) + " only [restore/a]", "restore a", "unlock"}
 	if diff := cmp.Diff(want, r.asked); diff != "" {
 		t.Errorf("the host was asked otherwise (-want +got):\n%s", diff)
 	}

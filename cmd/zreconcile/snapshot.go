@@ -24,7 +24,8 @@ func newSnapshot(p *program) *cobra.Command {
 		Use:   "snapshot",
 		Short: "Take a snapshot of the cluster now",
 		Long: `Takes a snapshot now, beside those of the schedule; retention treats it like
-them, unless it is held. Needs root.
+them, unless it is held. It can be taken while a restore replays or a drill is at
+work. Needs root.
 
 ` + exitHelp,
 		Args: cobra.NoArgs,

@@ -92,7 +92,7 @@ func runVerify(ctx context.Context, p *program, o verifyOptions) error {
 
 func (p *program) verifyLocked(ctx context.Context, site *spec.Site, o verifyOptions) (reconcile.Drill, error) {
 	h := p.newHost()
-	site, unlock, err := p.lockSite(ctx, h, site, o.lockTimeout)
+	site, unlock, err := p.lockSite(ctx, h.Lock, site, o.lockTimeout)
 	if err != nil {
 		return reconcile.Drill{}, err
 	}
