@@ -279,6 +279,26 @@ func touching(marks []mark, width, bottom int, beside bool) error {
 	return nil
 }
 
+// Restores that stand close together have a lane each, on the side where there is
+// room; behind the last lane names are left out, and no mark.
+func TestRestoresOfAPicture(t *testing.T) {
+	s := reconcile.Status{Windows: windowsOf(10*time.Hour, 0), Snapshots: snapshotsAt(10 * time.Hour)}
+	for i := range mostLanes + 2 {
+		s.Restores = append(s.Restores, reconcile.RestoreStatus{Name: fmt.Sprintf("restore-%d", i), State: "running",
+			Reached: &reconcile.Moment{Time: &reconcile.Time{Time: testNow.Add(-time.Duration(i) * time.Minute)}}})
+	}
+	p, ok := newPicture(view{now: testNow, zone: time.UTC}, s, "x", wideTimeline)
+	if !ok || len(p.Restores) != mostLanes+2 {
+		t.Fatalf("%t: %v", ok, p.Restores)
+	}
+	for i, m := range p.Restores {
+		named := m.Label == s.Restores[i].Name && m.LabelX < m.X
+		if at := min(i, mostLanes); m.Y != restoresY+at*laneHeight || named != (i < mostLanes) || !strings.Contains(m.Title, s.Restores[i].Name) {
+			t.Errorf("restore %d is at %+v", i, m)
+		}
+	}
+}
+
 func TestClusters(t *testing.T) {
 	for _, test := range []struct {
 		cells []int
