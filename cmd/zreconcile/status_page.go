@@ -86,7 +86,7 @@ func newStatusPage(v view, s reconcile.Status, as login) statusPage {
 	v.palette = false
 	p := statusPage{
 		None: none(s), Site: printable(s.Site), At: v.moment(v.now), Zone: v.zone.String(),
-		Verdict: verdictOf(s.Verdict.Level), Headline: printable(s.Verdict.Headline), Reasons: printables(s.Verdict.Reasons),
+		Verdict: verdictOf(s.Verdict.Level), Headline: printable(s.Verdict.Headline), Reasons: allLines(s.Verdict.Reasons),
 		Answers: answers(v, s), Failures: allLines(s.Failures), Stretches: stretchRows(v, s.Windows),
 		Archive: archiveOf(s), Pool: poolOf(s.Pool), Drill: drillOf(v, s),
 	}
@@ -129,14 +129,6 @@ func verdictOf(level reconcile.Level) words {
 	}
 }
 
-func printables(texts []string) []string {
-	var list []string
-	for _, text := range texts {
-		list = append(list, printable(text))
-	}
-	return list
-}
-
 // lines are those of a text of somebody else, each printable.
 func lines(text string) []string {
 	if text == "" {
@@ -145,6 +137,7 @@ func lines(text string) []string {
 	return strings.Split(strings.TrimSuffix(indented("", text), "\n"), "\n")
 }
 
+// allLines are texts of somebody else, each with its lines.
 func allLines(texts []string) []string {
 	var list []string
 	for _, text := range texts {
