@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/zreconcile/zreconcile/reconcile"
 )
@@ -13,7 +14,11 @@ import (
 //go:embed status_page.html
 var statusPageText string
 
-var statusPageTemplate = template.Must(template.New("status").Parse(statusPageText))
+// statusPageTemplate is parsed when it is asked for: most runs, those of wal push
+// above all, need none.
+var statusPageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("status").Parse(statusPageText))
+})
 
 // statusPage is a status as one page that needs nothing else. Its texts are
 // printable; the template quotes them for HTML.
@@ -75,7 +80,7 @@ const (
 // writeStatusPage writes a status as a page.
 func writeStatusPage(w io.Writer, v view, s reconcile.Status, as login) error {
 	var page bytes.Buffer
-	if err := statusPageTemplate.Execute(&page, newStatusPage(v, s, as)); err != nil {
+	if err := statusPageTemplate().Execute(&page, newStatusPage(v, s, as)); err != nil {
 		return err
 	}
 	_, err := w.Write(page.Bytes())
