@@ -95,4 +95,5 @@ fi
 if [[ ${1-} == tests ]]; then
 	command -v promtool >/dev/null || install_alone prometheus usr/bin/promtool
 	command -v ansible-playbook >/dev/null || install ansible-core
+	command -v jq >/dev/null || install jq
 fi

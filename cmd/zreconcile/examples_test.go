@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -164,4 +165,31 @@ func TestAnsibleExampleSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	validExample(t, string(site))
+}
+
+// The jq programs that the pages show are run on the JSON of the golden tests, and
+// find something there.
+func TestPipelinesFindSomething(t *testing.T) {
+	pipeline := regexp.MustCompile(`^zreconcile (plan|apply|status) -o json \| jq (?:-(r|e) )?(?:'([^']+)'|(\S+))$`)
+	ran := 0
+	for path, page := range pages(t) {
+		for _, line := range codeLines(page) {
+			line = strings.TrimPrefix(strings.TrimSpace(line), "sudo ")
+			m := pipeline.FindStringSubmatch(line)
+			if m == nil {
+				if strings.HasPrefix(line, "zreconcile ") && strings.Contains(line, "| jq ") {
+					t.Errorf("%s: this pipeline is not tried: %s", path, line)
+				}
+				continue
+			}
+			ran++
+			out, err := exec.Command("jq", "-r", m[3]+m[4], filepath.Join("testdata", "golden", m[1]+".json")).CombinedOutput()
+			if text := strings.TrimSpace(string(out)); err != nil || text == "" || text == "null" {
+				t.Errorf("%s: %s\n%v (e2e/setup.sh tests installs jq): %s", path, line, err, text)
+			}
+		}
+	}
+	if ran == 0 {
+		t.Error("no page has a pipeline")
+	}
 }
