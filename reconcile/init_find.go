@@ -92,16 +92,6 @@ func (h *Host) choosePool(ctx context.Context, o InitOptions, mounts []zfs.Mount
 	if err != nil {
 		return "", fmt.Errorf("listing the pools: %w (zreconcile doctor says what is missing)", err)
 	}
-	switch {
-	case len(pools) == 0:
-		return "", errors.New("no ZFS pool is imported on this host, so there is nothing to write a site file of: import the one there is (zpool import shows them), or begin a new one from examples/site.yaml, whose apply makes the pool")
-	case o.Pool != "" && !slices.Contains(pools, o.Pool):
-		return "", fmt.Errorf("no pool %s is imported here; there are: %s", o.Pool, join(pools))
-	case o.Pool != "":
-		return o.Pool, nil
-	case len(pools) == 1:
-		return pools[0], nil
-	}
 	standbys, err := standbysOn(mounts)
 	if err != nil {
 		return "", err
@@ -116,8 +106,22 @@ func (h *Host) choosePool(ctx context.Context, o InitOptions, mounts []zfs.Mount
 			used = []string{poolOf(m.Source)}
 		}
 	}
+	return pickPool(o.Pool, pools, used)
+}
+
+// pickPool chooses of the pools that there are; used are those with a standby.
+func pickPool(wanted string, pools, used []string) (string, error) {
 	used = slices.DeleteFunc(unique(used), func(pool string) bool { return !slices.Contains(pools, pool) })
-	if len(used) == 1 {
+	switch {
+	case len(pools) == 0:
+		return "", errors.New("no ZFS pool is imported on this host, so there is nothing to write a site file of: import the one there is (zpool import shows them), or begin a new one from examples/site.yaml, whose apply makes the pool")
+	case wanted != "" && !slices.Contains(pools, wanted):
+		return "", fmt.Errorf("no pool %s is imported here; there are: %s", wanted, join(pools))
+	case wanted != "":
+		return wanted, nil
+	case len(pools) == 1:
+		return pools[0], nil
+	case len(used) == 1:
 		return used[0], nil
 	}
 	return "", fmt.Errorf("%w: there are several pools: %s; say which one the file is about: --pool %s", ErrRefused, join(pools), pools[0])

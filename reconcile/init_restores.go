@@ -73,9 +73,6 @@ func (d *deduction) restoreOf(have zfs.Dataset, m marks, files map[string][]byte
 			r.Action = s.Value
 		}
 	}
-	if m[markPromoted] == "yes" {
-		r.Action = "promote"
-	}
 	if r.ListenAddresses != "localhost" { // its own rules are asked for then
 		r.HBA = rulesOf(files[hbaFile])
 	}

@@ -108,7 +108,9 @@ func TestInitOfAConvergedStateLeavesNothingToDo(t *testing.T) {
 				addSnapshot(s, site, ago(90*24*time.Hour), 90)
 			}, says: []string{"prefix: a-b", "every: 30d", "snapshotAge: "}},
 		"a mirror": {edits: []string{"- devices: [/dev/disk/by-id/virtio-data]", "- {type: mirror, devices: [/x, /y]}\n    - devices: [/a, /b]\n    - {class: cache, devices: [/c]}"},
-			says: []string{"type: mirror", "devices: [/a, /b]", "class: cache"}},
+			from: func(_ *spec.Site, s *State) { // nobody set it
+				s.ZFS.Pool.Properties["failmode"] = zfs.Value{Value: "wait", Source: "default"}
+			}, says: []string{"type: mirror", "devices: [/a, /b]", "class: cache", "  properties: {ashift: 13}\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			was := givenSite(t, test.edits...)
@@ -437,6 +439,32 @@ func TestInitChoosesTheSite(t *testing.T) {
 	}
 }
 
+func TestInitPicksThePool(t *testing.T) {
+	for _, test := range []struct {
+		wanted      string
+		pools, used []string
+		want, says  string
+	}{
+		{says: "no ZFS pool is imported"},
+		{pools: []string{"a"}, want: "a"},
+		{pools: []string{"a", "b"}, says: "several pools: a, b; say which one the file is about: --pool a"},
+		{pools: []string{"a", "b"}, used: []string{"b", "b"}, want: "b"},
+		{pools: []string{"a", "b"}, used: []string{"b", "gone"}, want: "b"},
+		{pools: []string{"a", "b"}, used: []string{"gone"}, says: "several pools"},
+		{pools: []string{"a", "b"}, used: []string{"a", "b"}, says: "several pools"},
+		{wanted: "a", pools: []string{"a", "b"}, used: []string{"b"}, want: "a"},
+		{wanted: "c", pools: []string{"a", "b"}, says: "no pool c is imported here; there are: a, b"},
+	} {
+		got, err := pickPool(test.wanted, test.pools, test.used)
+		if got != test.want || (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%+v: %q, %v", test, got, err)
+		}
+		if isKind(err, ErrRefused) != strings.Contains(test.says, "several") {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
 func TestArchiveOf(t *testing.T) {
 	for command, want := range map[string]string{
 		"":                                   "",
@@ -464,6 +492,7 @@ func TestInitKeepsTheArchiveOfOthers(t *testing.T) {
 		"by hand, nothing in it":              {func(f *found) { f.cluster.managedBy = "" }, "/arch/wal"},
 		"by hand, snapshots, WAL":             {func(f *found) { f.cluster.managedBy, f.cluster.archived = "", 1 }, "/arch/wal-zreconcile"},
 		"of the site, with others' snapshots": {func(f *found) { f.cluster.archived = 1 }, "/arch/wal"},
+		"by hand, WAL, nobody's snapshots":    {func(f *found) { f.cluster.managedBy, f.cluster.archived, f.pool.Snapshots = "", 1, nil }, "/arch/wal"},
 		"at the mountpoint": {func(f *found) {
 			f.cluster.managedBy, f.cluster.settings["archive_command"] = "", "cp %p /arch/%f"
 		}, "/arch/zreconcile"},
