@@ -79,6 +79,7 @@ command -v make >/dev/null || install make
 command -v runuser >/dev/null || install util-linux
 command -v mkfs.ext4 >/dev/null || install e2fsprogs
 command -v losetup >/dev/null || install mount
+command -v curl >/dev/null || install curl
 have_postgres || install_postgres
 
 if ! zfs_works; then
