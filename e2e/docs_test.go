@@ -67,6 +67,9 @@ func TestDocs(t *testing.T) {
 			if !slices.Equal(untested, p.untested) {
 				t.Errorf("the blocks of docs/%s that are not tested are %q, and not %q", page, untested, p.untested)
 			}
+			if !slices.ContainsFunc(steps, func(s step) bool { return s.shown && len(s.want) > 0 }) {
+				t.Fatalf("docs/%s shows no command with what it prints", page)
+			}
 			h := newDocsHost(t)
 			if p.ownPrimary {
 				h.primaryOfThePage()
@@ -89,7 +92,13 @@ func docsWithCommands(t testing.TB) []string {
 	if len(found) < 8 {
 		t.Fatalf("docs/howto holds %q", found)
 	}
-	return append(found, "tutorial.md")
+	found = append(found, "tutorial.md")
+	for page, p := range docsPages {
+		if !slices.Contains(found, page) && p.elsewhere == "" {
+			t.Errorf("docsPages lists docs/%s, which is not there", page)
+		}
+	}
+	return found
 }
 
 // updated are the lines of a page with what was printed in place of what differs.
