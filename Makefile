@@ -9,17 +9,28 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/zreconcile/golangci-lint-$(GOLANGCI_VERSION)
 GOLANGCI := $(GOLANGCI_DIR)/golangci-lint
 
+NFPM_VERSION := v2.45.2
+NFPM_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/zreconcile/nfpm-$(NFPM_VERSION)
+NFPM := $(NFPM_DIR)/nfpm
+
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+DIST ?= dist
 FUZZTIME ?= 10s
 DURATION ?= 30m
 
-.PHONY: build test oracle lint bench demo demo-down fuzz clean help
+.PHONY: build deb test oracle lint bench demo demo-down fuzz clean help
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## bin/zreconcile
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/zreconcile ./cmd/zreconcile
+
+deb: $(NFPM) ## dist/zreconcile_VERSION_ARCH.deb, for GOARCH (amd64, arm64)
+	VERSION='$(VERSION)' DIST='$(DIST)' cmd/zreconcile/package/deb.sh $(NFPM)
+
+$(NFPM):
+	GOARCH= GOBIN=$(NFPM_DIR) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
 
 test: ## vet, all tests, and the whole walk on real ZFS and PostgreSQL (root)
 	./e2e/setup.sh tests

@@ -97,4 +97,7 @@ if [[ ${1-} == tests ]]; then
 	command -v promtool >/dev/null || install_alone prometheus usr/bin/promtool
 	command -v ansible-playbook >/dev/null || install ansible-core
 	command -v jq >/dev/null || install jq
+	command -v systemd-analyze >/dev/null || install systemd
+	command -v man >/dev/null || install man-db
+	[[ -x /bin/busybox ]] || install busybox-static
 fi
