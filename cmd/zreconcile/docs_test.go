@@ -69,8 +69,8 @@ func codeLines(page string) []string {
 // callOf is the beginning of a line that calls the program.
 var callOf = regexp.MustCompile(`^(?:[$#] )?(?:sudo )?zreconcile (.*)$`)
 
-// shellWords are the words of a call, to its first comment, pipe or list.
-var shellWords = regexp.MustCompile(`'[^']*'|"[^"]*"|[;|&#].*|[^\s'";|&#]+`)
+// shellWords are the words of a call, to its first comment, pipe, list or redirection.
+var shellWords = regexp.MustCompile(`'[^']*'|"[^"]*"|[;|&#>].*|[^\s'";|&#>]+`)
 
 // arguments of a call of the program; false where a line is none.
 func arguments(line string) ([]string, bool) {
@@ -80,7 +80,7 @@ func arguments(line string) ([]string, bool) {
 	}
 	var words []string
 	for _, w := range shellWords.FindAllString(m[1], -1) {
-		if strings.ContainsAny(w[:1], ";|&#") {
+		if strings.ContainsAny(w[:1], ";|&#>") {
 			break
 		}
 		words = append(words, strings.Trim(w, `'"`))
