@@ -69,7 +69,7 @@ func codeLines(page string) []string {
 // callOf is the beginning of a line that calls the program.
 var callOf = regexp.MustCompile(`^(?:[$#] )?(?:sudo )?zreconcile (.*)$`)
 
-// shellWords are the words of a call, to its first comment, pipe, list or redirection.
+// shellWords are the words of a call, to its first comment, pipe, file or list.
 var shellWords = regexp.MustCompile(`'[^']*'|"[^"]*"|[;|&#>].*|[^\s'";|&#>]+`)
 
 // arguments of a call of the program; false where a line is none.
@@ -128,6 +128,7 @@ func TestArgumentsOfALine(t *testing.T) {
 	for line, want := range map[string]string{
 		"sudo zreconcile restore a --time '2026-01-02 03:04:05+00' # at night": "restore|a|--time|2026-01-02 03:04:05+00",
 		"$ zreconcile status --check; echo $?":                                 "status|--check",
+		"zreconcile status -o html > a.html":                                   "status|-o|html",
 		"zreconcile plan -o json | jq .":                                       "plan|-o|json",
 	} {
 		if got, _ := arguments(line); strings.Join(got, "|") != want {

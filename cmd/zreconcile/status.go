@@ -18,12 +18,12 @@ func newStatus(p *program) *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show whether all is well, standby, lag, archive, snapshots, what can be restored, and restores",
+		Short: "Show whether all is well, lag, what can be restored, standby, restores, snapshots and archive",
 		Long: `Shows the host as it is: first whether all is well, by the section health of the
-file; then the standby and its lag, the archive and its gaps, each snapshot with
-the rule that keeps it, the moments that can be restored, and the restores with
-how to connect, and how to bring a table back to the primary. Exits 0 whenever
-the host could be observed.
+file, how far the standby is behind, and what runs; then the moments that can be
+restored, the standby, the restores with how to connect and how to bring a table
+back to the primary, each snapshot with the rule that keeps it, the archive and
+its gaps, and the pool. Exits 0 whenever the host could be observed.
 
 -o html writes the same as one page, with the timeline as a picture. It needs no
 other file and no network, and can be sent to a colleague or printed.
