@@ -32,6 +32,7 @@ var oraclePrimaries = []primary.Options{
 // of its writers; ZRECONCILE_ORACLE_DURATION is for all trials together.
 // ZRECONCILE_ORACLE_TARGETS fails a run that judged fewer.
 func TestOracle(t *testing.T) {
+	t.Parallel() // it takes the time it is given, whatever runs beside it
 	seed := environment(t, "ZRECONCILE_ORACLE_SEED", rand.Uint64(), func(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) })
 	duration := environment(t, "ZRECONCILE_ORACLE_DURATION", 2*time.Minute, time.ParseDuration)
 	least := environment(t, "ZRECONCILE_ORACLE_TARGETS", 20, strconv.Atoi)

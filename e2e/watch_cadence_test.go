@@ -29,6 +29,7 @@ type watchTrial struct {
 // and meanwhile all happens to the watch that happens in a year. None is missed,
 // none is taken twice.
 func TestWatchKeepsTheCadence(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.Retention = "{last: 1000}"
 	w := &watchTrial{site: s, metrics: freePort(t)}
@@ -277,7 +278,7 @@ func (w *watchTrial) byHand(t *testing.T) {
 // urgent: a restore does not wait for a drill of minutes, which is made again.
 func (w *watchTrial) urgent(t *testing.T) {
 	w.inADrill(t, 300)
-	w.run(t, "restore", "urgent", "--latest").exits(t, exitDone)
+	w.run(t, "restore", "urgent", "--latest", "--port", text(w.RestorePort)).exits(t, exitDone)
 	if w.drilling() {
 		t.Error("the drill goes on")
 	}

@@ -17,6 +17,7 @@ import (
 // TestWatchAtRest: between due moments a watch runs one program a minute, its
 // light check, keeps its memory, and the check sees what a person did to ZFS.
 func TestWatchAtRest(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	log, err := os.Create(filepath.Join(s.Dir, "watch.log"))
