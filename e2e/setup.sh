@@ -79,7 +79,6 @@ command -v make >/dev/null || install make
 command -v runuser >/dev/null || install util-linux
 command -v mkfs.ext4 >/dev/null || install e2fsprogs
 command -v losetup >/dev/null || install mount
-command -v curl >/dev/null || install curl
 have_postgres || install_postgres
 
 if ! zfs_works; then
@@ -94,6 +93,7 @@ fi
 
 # What only tests use, a line a program.
 if [[ ${1-} == tests ]]; then
+	command -v curl >/dev/null || install curl
 	command -v promtool >/dev/null || install_alone prometheus usr/bin/promtool
 	command -v ansible-playbook >/dev/null || install ansible-core
 	command -v jq >/dev/null || install jq
