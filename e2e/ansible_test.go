@@ -110,7 +110,9 @@ func TestAnsible(t *testing.T) {
 	}
 	wants(said, "create pool "+s.Name, "create dataset "+s.Name+"/data", "start standby standby")
 
-	p.run(t, true)
+	if changed, said = p.run(t, true); changed < 4 { // program, password, site file, apply
+		t.Errorf("on a bare host, changed=%d:\n%s", changed, said)
+	}
 	p.isConverged(t)
 	info, err := os.Stat(filepath.Join(s.Dir, "password"))
 	must(t, err)

@@ -110,7 +110,8 @@ func TestToldSaysWhatLastsOnce(t *testing.T) {
 			{hour, planOf(failed), nil, `msg="change failed" name=s` + since},
 			{hour, planOf(failed), nil, `msg="change failed" name=s` + since},
 			{59 * time.Minute, planOf(failed), nil, ""},
-			{0, planOf(started), nil, "msg=changed name=s"}, // which says that it is over
+			{time.Minute, planOf(failed), nil, `msg="change failed" name=s` + since}, // no longer than an hour
+			{0, planOf(started), nil, "msg=changed name=s"},                          // which says that it is over
 			{0, planOf(), nil, ""},
 		},
 		"a change that is made, and still differs": {
@@ -120,7 +121,8 @@ func TestToldSaysWhatLastsOnce(t *testing.T) {
 		"a snapshot that can't be taken has a new name each time": {
 			{0, planOf(snapshot("zr-1")), nil, "msg=skipped name=zr-1"},
 			{hour, planOf(snapshot("zr-2")), nil, ""},
-			{hour, planOf(), nil, "msg=cleared name=zr-1" + since},
+			{23 * hour, planOf(snapshot("zr-3")), nil, "msg=skipped name=zr-3" + since},
+			{hour, planOf(), nil, "msg=cleared name=zr-3" + since},
 		},
 		"an apply that ended on the way clears nothing": {
 			{0, planOf(block), nil, "msg=blocked name=r"},
