@@ -30,6 +30,7 @@ func TestUnits(t *testing.T) {
 		"zreconcile@.service":            watchUnits + "/zreconcile@.service",
 		"zreconcile-rds-prod.service":    "../postgres/testdata/unit/notify.service",
 		"zreconcile-forks.service":       "../postgres/testdata/unit/forking.service",
+		"zreconcile-forks@eu.service":    "../postgres/testdata/unit/odd-forking.service",
 		"zreconcile-rds-prod@eu.service": "../postgres/testdata/unit/odd-path.service",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,9 @@ func TestUnit(t *testing.T) {
 	odd := standby
 	odd.DataDir, odd.Description, odd.OOMScoreAdj, odd.Restart = `/z 1/100%/$a "b"\c`, "clone 100%\nof rds-prod", 500, false
 	odd.SocketDir, odd.SocketMode = "/run/zreconcile/rds-prod/clone", 0o700
-	for name, o := range map[string]UnitOptions{"notify": standby, "forking": forking, "odd-path": odd} {
+	oddForking := odd
+	oddForking.Notify, oddForking.DataDir = false, "/z  1/100%"
+	for name, o := range map[string]UnitOptions{"notify": standby, "forking": forking, "odd-path": odd, "odd-forking": oddForking} {
 		t.Run(name, func(t *testing.T) {
 			golden := filepath.Join("testdata", "unit", name+".service")
 			if *update {

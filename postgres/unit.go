@@ -85,7 +85,7 @@ func (o UnitOptions) exec(line func(string, ...any)) {
 	} else {
 		pgCtl := filepath.Join(o.BinDir, "pg_ctl")
 		line("Type=forking")
-		line("PIDFile=%s", unitText(filepath.Join(o.DataDir, "postmaster.pid")))
+		line("PIDFile=%s", strings.ReplaceAll(filepath.Join(o.DataDir, "postmaster.pid"), "%", "%%"))
 		line("ExecStart=%s", execWords(pgCtl, "start", "-D", o.DataDir, "-l", o.LogFile, "-s", "-w", "-t", foreverSeconds))
 	}
 	line("ExecReload=/bin/kill -HUP $MAINPID")
