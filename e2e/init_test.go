@@ -267,4 +267,12 @@ func TestInitOfASiteThatIsNotConverged(t *testing.T) {
 	zreconcile(t, "init", "--pool", s.Name).exits(t, exitRefused).says(t, other, s.DataDir(), "--data-dir")
 	zreconcile(t, "init", "--data-dir", s.DataDir()).exits(t, exitDone).says(t, "dataDir: "+s.DataDir())
 	zreconcile(t, "init", "--pool", s.Name, "--data-dir", s.Dir).exits(t, exitFailed).says(t, "is no data directory of PostgreSQL")
+	must(t, os.RemoveAll(other))
+
+	// What was ejected is still known by its name and its archive.
+	s.run(t, "eject").exits(t, exitDone)
+	d = s.draft(t)
+	if !d.commented("standby") || !strings.Contains(d.YAML, "\n#:   dir: "+s.WALMount+"/archive\n") || strings.Contains(d.YAML, "guessed: the pool's name") {
+		t.Errorf("of an ejected host it writes:\n%s", d.YAML)
+	}
 }

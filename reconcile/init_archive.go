@@ -28,6 +28,16 @@ func archiveOf(command string) string {
 	return ""
 }
 
+// archive is the folder that the standby archives to, or did until it was
+// ejected: it goes on to read what is there.
+func (c *foundCluster) archive() string {
+	dir := archiveOf(c.settings["archive_command"])
+	if dir == "" && c.ejected != "" {
+		dir = archiveOf(c.settings["restore_command"])
+	}
+	return dir
+}
+
 // deduceArchive writes the archive that the standby archives to. WAL that the
 // snapshots of somebody else may need stays where it is, in a folder that apply
 // never removes anything from.
@@ -36,7 +46,7 @@ func (d *deduction) deduceArchive() {
 	if mode := c.settings["archive_mode"]; c.managedBy != "" && mode == "off" {
 		return // the site has none
 	}
-	dir := archiveOf(c.settings["archive_command"])
+	dir := c.archive()
 	m, ok := zfs.Holding(d.mounts, dir)
 	switch {
 	case dir == "":

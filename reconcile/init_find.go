@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +59,7 @@ func (h *Host) find(ctx context.Context, o InitOptions) (found, error) {
 		if f.cluster, err = h.findCluster(ctx, dir); err != nil {
 			return f, err
 		}
-		managedBy = f.cluster.managedBy
+		managedBy = cmp.Or(f.cluster.managedBy, f.cluster.ejected)
 	}
 	if f.site, f.siteGuessed, err = chooseSite(o, f.pool, managedBy); err != nil {
 		return f, err

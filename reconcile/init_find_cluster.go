@@ -33,6 +33,7 @@ type foundCluster struct {
 	outside   []byte // that file
 	settings  map[string]string
 	managedBy string // the site whose apply wrote zreconcile.conf; "" is nobody's
+	ejected   string // the site that it was ejected from; "" is none
 	bootstrap string // the superuser that initdb made; "" is not known
 	unit      bool   // systemd knows it as a unit of the site
 	systemd   bool   // systemd runs here
@@ -50,7 +51,7 @@ func (f found) user() postgres.OSUser {
 
 // clusterSettings are those that a site file is written from.
 var clusterSettings = []string{"port", "listen_addresses", "unix_socket_directories", "primary_conninfo", "primary_slot_name",
-	"archive_mode", "archive_command", "cluster_name", "data_directory"}
+	"archive_mode", "archive_command", "restore_command", "cluster_name"}
 
 // chooseCluster wants one standby on the pool: the one of the options, or the
 // only one. "" is none.
@@ -155,6 +156,17 @@ func siteNamedBy(managed []byte) string {
 	return ""
 }
 
+var leftBehindBy = regexp.MustCompile(`^Written by zreconcile for the site (\S+), which was ejected: `)
+
+// siteLeft is the site that a managed file was left behind by; "" is none.
+func siteLeft(managed []byte) string {
+	header, _ := conf.Rendered(managed)
+	if m := leftBehindBy.FindStringSubmatch(header); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
 func managedSite(dir string) string {
 	content, _ := os.ReadFile(filepath.Join(dir, managedFile))
 	return siteNamedBy(content)
@@ -182,7 +194,7 @@ func (h *Host) findCluster(ctx context.Context, dir string) (*foundCluster, erro
 	if err != nil {
 		return nil, err
 	}
-	c.managedBy = siteNamedBy(c.files[managedFile])
+	c.managedBy, c.ejected = siteNamedBy(c.files[managedFile]), siteLeft(c.files[managedFile])
 	c.programs = c.findPrograms(cluster, major)
 	if cluster.BinDir = c.programs; c.programs == "" {
 		return nil, fmt.Errorf("%s was made by PostgreSQL %d, whose programs are not found here: install them, then run init again", dir, major)
@@ -193,7 +205,7 @@ func (h *Host) findCluster(ctx context.Context, dir string) (*foundCluster, erro
 	}
 	c.findOutside(cluster)
 	h.askManaged(ctx, c, cluster)
-	entries, _ := os.ReadDir(archiveOf(c.settings["archive_command"])) // what is not there holds nothing
+	entries, _ := os.ReadDir(c.archive()) // what is not there holds nothing
 	for _, e := range entries {
 		if wal.Classify(e.Name()) == wal.KindSegment {
 			c.archived++

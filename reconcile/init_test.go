@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/postgres/conf"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 	"github.com/zreconcile/zreconcile/zfs"
@@ -439,6 +440,19 @@ func TestInitChoosesTheSite(t *testing.T) {
 	}
 }
 
+func TestInitKnowsTheSiteOfAFile(t *testing.T) {
+	for header, want := range map[string][2]string{
+		managedHeader("a.b"): {"a.b", ""},
+		ejectedHeader("a.b"): {"", "a.b"},
+		"Something else":     {},
+	} {
+		b := conf.Render(header, []conf.Setting{{Name: "port", Value: "1"}})
+		if got := [2]string{siteNamedBy(b), siteLeft(b)}; got != want {
+			t.Errorf("%s: %q, want %q", header, got, want)
+		}
+	}
+}
+
 func TestInitPicksThePool(t *testing.T) {
 	for _, test := range []struct {
 		wanted      string
@@ -496,6 +510,14 @@ func TestInitKeepsTheArchiveOfOthers(t *testing.T) {
 		"at the mountpoint": {func(f *found) {
 			f.cluster.managedBy, f.cluster.settings["archive_command"] = "", "cp %p /arch/%f"
 		}, "/arch/zreconcile"},
+		"ejected": {func(f *found) {
+			c := f.cluster
+			c.managedBy, c.ejected, c.archived = "", "s1", 1
+			c.settings["archive_command"], c.settings["restore_command"] = "/bin/true", "test -f /arch/wal/%f && cp /arch/wal/%f %p"
+		}, "/arch/wal-zreconcile"},
+		"restored from, and not archived to": {func(f *found) {
+			f.cluster.managedBy, f.cluster.settings["archive_command"], f.cluster.settings["restore_command"] = "", "", "cp /arch/wal/%f %p"
+		}, ""},
 		"elsewhere": {func(f *found) { f.cluster.settings["archive_command"] = "cp %p /mnt/%f" }, ""},
 		"nowhere":   {func(f *found) { f.cluster.settings["archive_command"] = "" }, ""},
 	} {
