@@ -3,7 +3,6 @@ package postgres
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,16 +49,9 @@ func TestDataDirectoryTellsOfItself(t *testing.T) {
 	}
 }
 
-// A server that runs is found by its process, and asked by its files what they
-// say, with the options that it was started with.
-func TestRunningServers(t *testing.T) {
+// The files of a server say what it was started with, included files and all.
+func TestFileSettings(t *testing.T) {
 	c := newServer(t)
-	runs := func(s RunningServer) bool {
-		return s.DataDir == c.DataDir && s.PID > 0 && len(s.Files["postgresql.conf"]) > 0
-	}
-	if servers, err := RunningServers(); err != nil || !slices.ContainsFunc(servers, runs) {
-		t.Errorf("of the servers that run, that of %q was not found: %v", c.DataDir, err)
-	}
 	testWrite(t, c.User, filepath.Join(c.DataDir, "more.conf"), "cluster_name = 'a b'\n")
 	main, err := os.ReadFile(filepath.Join(c.DataDir, "postgresql.conf"))
 	if err != nil {
@@ -69,11 +61,5 @@ func TestRunningServers(t *testing.T) {
 	want := map[string]string{"cluster_name": "a b", "archive_mode": "off"}
 	if diff := cmp.Diff(want, c.FileSettings(testContext(t), "cluster_name", "archive_mode", "no_such_setting")); diff != "" {
 		t.Error(diff)
-	}
-	if err := c.Stop(testContext(t), "immediate"); err != nil {
-		t.Fatal(err)
-	}
-	if servers, err := RunningServers(); err != nil || slices.ContainsFunc(servers, runs) {
-		t.Errorf("that of %q is stopped, and found all the same (%v)", c.DataDir, err)
 	}
 }
