@@ -113,7 +113,7 @@ func (w *watching) round(ctx context.Context) time.Duration {
 		return time.Second
 	case err != nil:
 		wait := w.retry.NextBackOff()
-		w.host.Log.Error("apply failed", "error", err, "again in", seconds(wait))
+		w.host.Log.Error("apply failed", "error", err, "retryIn", seconds(wait))
 		w.status("apply failed: " + err.Error())
 		return wait
 	case plan.Failed():

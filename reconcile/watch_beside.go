@@ -78,7 +78,7 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 func (b *beside) failed(waiting context.Context, err error) time.Duration {
 	wait := b.retry.NextBackOff()
 	if err != nil && waiting.Err() == nil {
-		b.host.Log.Error("the standby could not be cared for beside the apply at work", "error", err, "again in", seconds(wait))
+		b.host.Log.Error("the standby could not be cared for beside the apply at work", "error", err, "retryIn", seconds(wait))
 	}
 	return wait
 }

@@ -11,9 +11,13 @@ import (
 	"github.com/zreconcile/zreconcile/reconcile"
 )
 
-// progressEvery is the least time between two lines about one step where no
-// terminal shows a bar.
-const progressEvery = 10 * time.Second
+// The time between two lines about one step where no terminal shows a bar: a
+// share of how long it has taken, so that one of ten hours is a page of the log.
+const (
+	progressEvery = 10 * time.Second // the least
+	progressMost  = 5 * time.Minute
+	progressShare = 12
+)
 
 // progress shows how far the long steps of an apply have come: a bar with rate
 // and time left on a terminal, a log line now and then elsewhere. It is also
@@ -27,7 +31,8 @@ type progress struct {
 	step  string                   // the step that the bar or the last line is about
 	total int64                    // bytes of the step; 0 while unknown
 	bar   *progressbar.ProgressBar // nil where none stands on the screen
-	said  time.Time                // when the last line was written
+	begun time.Time                // when the first line of the step was written
+	said  time.Time                // the same of the last one
 }
 
 // Write writes a log line; a bar that stands there gives way to it and is
@@ -93,9 +98,13 @@ func newBar(w io.Writer, step string, total int64) *progressbar.ProgressBar {
 func (p *progress) say(at reconcile.Progress) {
 	p.mu.Lock()
 	step, now := at.Kind+" "+at.Name, p.clock()
-	due := p.step != step || now.Sub(p.said) >= progressEvery
+	wait := min(max(now.Sub(p.begun)/progressShare, progressEvery), progressMost)
+	due := p.step != step || now.Sub(p.said) >= wait
+	if p.step != step {
+		p.step, p.begun = step, now
+	}
 	if due {
-		p.step, p.said = step, now
+		p.said = now
 	}
 	p.mu.Unlock()
 	if !due {

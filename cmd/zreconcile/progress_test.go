@@ -29,6 +29,21 @@ func TestProgressIsALineEveryTenSeconds(t *testing.T) {
 	}
 }
 
+// A base backup of ten hours is no log of thousands of lines.
+func TestProgressOfHours(t *testing.T) {
+	var out bytes.Buffer
+	now := testNow
+	p := &progress{out: stream{Writer: &out}, clock: func() time.Time { return now }}
+	p.log = slog.New(slog.NewTextHandler(p, nil))
+	for range 10 * 60 * 60 {
+		p.show(reconcile.Progress{Kind: "basebackup", Name: "rds-prod", Done: 1})
+		now = now.Add(time.Second)
+	}
+	if lines := strings.Count(out.String(), "\n"); lines < 120 || lines > 180 {
+		t.Errorf("%d lines in ten hours", lines)
+	}
+}
+
 func TestProgressIsABarOnATerminal(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{out: stream{Writer: &out, terminal: true, width: 80}, clock: time.Now}
