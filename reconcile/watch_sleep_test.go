@@ -70,7 +70,7 @@ func (s *sleeper) sleeps(t *testing.T, happens func()) {
 	case <-time.After(30 * time.Second):
 		t.Error("it sleeps on")
 		cancel()
-		<-s.woke
+		_ = <-s.woke
 	}
 	cancel()
 }

@@ -56,6 +56,8 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
+	ends := context.AfterFunc(ctx, func() { _ = notifySystemd(daemon.SdNotifyStopping) }) // while it still winds up
+	defer ends()
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
@@ -81,7 +83,6 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 		Life:        life,
 	})
 	if ctx.Err() != nil {
-		_ = notifySystemd(daemon.SdNotifyStopping)
 		return nil // SIGTERM is how watch is meant to end
 	}
 	return err

@@ -53,13 +53,13 @@ func TestWatchSignals(t *testing.T) {
 			return err
 		}
 		<-ctx.Done()
+		if got := <-heard; got != "STOPPING=1" { // before the step in hand has ended
+			t.Errorf("systemd heard %q", got)
+		}
 		return ctx.Err()
 	}}
 	if status, _, stderr := invoke(t, r, "watch"); status != exitDone || stderr != "" {
 		t.Errorf("exit status %d: %s", status, stderr)
-	}
-	if got := <-heard; got != "STOPPING=1" {
-		t.Errorf("systemd heard %q", got)
 	}
 }
 
