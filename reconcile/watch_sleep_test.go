@@ -70,7 +70,9 @@ func (s *sleeper) sleeps(t *testing.T, happens func()) {
 	case <-time.After(30 * time.Second):
 		t.Error("it sleeps on")
 		cancel()
-		_ = <-s.woke
+		if err := <-s.woke; err != nil {
+			t.Error(err)
+		}
 	}
 	cancel()
 }
