@@ -104,6 +104,9 @@ func (a *applying) stage(ctx context.Context, s stage) error {
 // refresh observes again after a change. What can't be read now ends the apply:
 // nothing is decided from an old picture.
 func (a *applying) refresh(ctx context.Context) error {
+	if err := a.host.whole(ctx); err != nil { // a drill that gave way did not wait for it
+		return err
+	}
 	if !a.dirty {
 		return nil
 	}

@@ -165,19 +165,18 @@ func (h *Host) startClone(ctx context.Context, in *view, r spec.Restore, c Clone
 // resumeClone starts it again. A paused one comes to its target again, and
 // never back (pitfall 33): one that went further is stopped, and said.
 func (h *Host) resumeClone(ctx context.Context, in *view, s cloneServer, c Clone, r spec.Restore) error {
-	ctx, cancel := context.WithTimeout(ctx, cloneTimeout(0))
-	defer cancel()
+	limit := cloneTimeout(0)
 	if err := h.vacatePort(ctx, in, r); err != nil {
 		return err
 	}
-	if err := h.startClonesServer(ctx, in, s); err != nil {
+	if err := h.startClonesServer(ctx, limit, in, s); err != nil {
 		return err
 	}
 	if c.Promoted {
 		return nil
 	}
 	promote := r.Action == "promote"
-	if _, err := h.awaitTarget(ctx, s, c.Marks.lsn(markReachedLSN), promote); err != nil {
+	if _, err := h.awaitTarget(ctx, limit, s, c.Marks.lsn(markReachedLSN), promote); err != nil {
 		return errors.Join(err, h.haltFailed(ctx, s))
 	}
 	if promote {

@@ -175,15 +175,14 @@ func cloneLinks(places []place, mountpoint string) map[string]string {
 // runClone starts the server of a clone and waits for its target. One that
 // misses it does not stay up: what it shows is not what was asked for.
 func (h *Host) runClone(ctx context.Context, in *view, r spec.Restore, s cloneServer, resolved Resolution, stop settledStop) error {
-	ctx, cancel := context.WithTimeout(ctx, cloneTimeout(resolved.replay()))
-	defer cancel()
+	limit := cloneTimeout(resolved.replay())
 	if err := h.vacatePort(ctx, in, r); err != nil {
 		return err
 	}
-	if err := h.startClonesServer(ctx, in, s); err != nil {
+	if err := h.startClonesServer(ctx, limit, in, s); err != nil {
 		return err
 	}
-	commit, err := h.awaitTarget(ctx, s, stop.end, r.Action == "promote")
+	commit, err := h.awaitTarget(ctx, limit, s, stop.end, r.Action == "promote")
 	if err == nil {
 		err = proveReached(r.Target, stop, commit)
 	}
@@ -208,9 +207,13 @@ func (h *Host) haltFailed(ctx context.Context, s cloneServer) error {
 // startClonesServer starts it, which takes as long as it replays up to where it is
 // consistent. The folder above its private socket folder is the standby's own
 // where the file names none.
-func (h *Host) startClonesServer(ctx context.Context, in *view, s cloneServer) error {
+func (h *Host) startClonesServer(ctx context.Context, limit time.Duration, in *view, s cloneServer) error {
 	if err := postgres.OwnFolder(in.state.Paths.Sockets, in.state.Server.User, 0o755); err != nil {
 		return err
 	}
-	return h.aside(ctx, func() error { return h.startServer(ctx, s.server) })
+	return h.aside(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return h.startServer(ctx, s.server)
+	})
 }

@@ -108,8 +108,10 @@ func (r reach) timelineOf(ctx context.Context, record wal.Record) wal.Timeline {
 
 // awaitTarget waits until a clone has reached its target, and proves that it is
 // there. Snapshots that fall due meanwhile can be taken.
-func (h *Host) awaitTarget(ctx context.Context, s cloneServer, end wal.LSN, promote bool) (commit *time.Time, err error) {
+func (h *Host) awaitTarget(ctx context.Context, limit time.Duration, s cloneServer, end wal.LSN, promote bool) (commit *time.Time, err error) {
 	err = h.aside(ctx, func() (err error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
 		commit, err = reachTarget(ctx, s, end, promote)
 		return err
 	})

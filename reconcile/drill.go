@@ -179,12 +179,11 @@ func (w *drilling) start(ctx context.Context, mountpoint string, resolved Resolu
 	if w.server, stop, err = w.host.prepareClone(ctx, w.in, w.entry, mountpoint, resolved); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, cloneTimeout(resolved.replay()))
-	defer cancel()
-	if err := w.host.startClonesServer(ctx, w.in, w.server); err != nil {
+	limit := cloneTimeout(resolved.replay())
+	if err := w.host.startClonesServer(ctx, limit, w.in, w.server); err != nil {
 		return err
 	}
-	commit, err := w.host.awaitTarget(ctx, w.server, stop.end, true)
+	commit, err := w.host.awaitTarget(ctx, limit, w.server, stop.end, true)
 	if err == nil {
 		err = proveReached(w.entry.Target, stop, commit)
 	}
@@ -237,7 +236,7 @@ func (w *drilling) keep(ctx context.Context) error {
 	if !w.drill.Checks[0].OK { // it did not recover
 		return h.haltFailed(ctx, w.server)
 	}
-	if err := h.startClonesServer(ctx, w.in, w.server); err != nil {
+	if err := h.startClonesServer(ctx, cloneTimeout(0), w.in, w.server); err != nil {
 		h.Log.Warn("the server of the drill's clone, which is kept, does not start", "dataset", kept.Dataset, "error", err)
 		return nil
 	}

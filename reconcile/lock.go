@@ -182,18 +182,26 @@ func (h *Host) byteHeld(site string, at int64) (bool, error) {
 }
 
 // aside runs a step that may take hours and is about a clone alone: its recovery,
-// the checks of a drill. Another run may care for the standby meanwhile.
+// the checks of a drill. Another run may care for the standby meanwhile, and the
+// end of that is waited for: it may take longer than the step itself, such as the
+// start of a standby that crashed, so that ctx must not have the step's deadline.
 func (h *Host) aside(ctx context.Context, step func() error) error {
-	l := h.lock
-	if l == nil || l.all == nil {
-		return step()
+	if l := h.lock; l != nil && l.all != nil && l.standby != nil {
+		_ = l.standby.Close()
+		l.standby = nil
 	}
-	_ = l.standby.Close()
-	l.standby = nil
 	err := step()
-	standby, lockErr := h.awaitLock(ctx, l.site, lockStandby)
-	l.standby = standby
-	return errors.Join(err, lockErr)
+	return errors.Join(err, h.whole(ctx))
+}
+
+// whole takes the part of the lock back that a long step gave up.
+func (h *Host) whole(ctx context.Context) (err error) {
+	l := h.lock
+	if l == nil || l.all == nil || l.standby != nil {
+		return nil
+	}
+	l.standby, err = h.awaitLock(ctx, l.site, lockStandby)
+	return err
 }
 
 // files are those that a program which we run inherits.

@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zreconcile/zreconcile/postgres"
 )
 
 func lockingHost(t *testing.T) *Host {
@@ -161,5 +164,75 @@ func TestADrillGivesWay(t *testing.T) {
 	defer urgent.Release()
 	if waits, err := h.byteHeld("a", urgentByte); waits || err != nil {
 		t.Errorf("who has the lock waits still: %v", err)
+	}
+}
+
+// standIn is a server that starts when it is told to.
+type standIn struct {
+	postgres.Service
+	start func() error
+}
+
+func (standIn) Install(context.Context) (bool, error) { return false, nil }
+func (s standIn) Start(context.Context) error         { return s.start() }
+
+// A run that cares for the standby beside a long step may take longer than that
+// step may, such as the start of a standby that crashed: a clone that came up in
+// time is not thrown away for it, and no drill fails.
+func TestTheLimitOfALongStepIsItsOwn(t *testing.T) {
+	const limit = 200 * time.Millisecond
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	dir := t.TempDir()
+	self := postgres.OSUser{UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	in := &view{state: &State{Paths: Paths{Sockets: filepath.Join(dir, "a")}, Server: Server{User: self}}}
+	clone := cloneServer{server: server{
+		cluster:    &postgres.Cluster{SocketDir: filepath.Join(dir, "a", "clone"), User: self},
+		socketMode: 0o700,
+		service: standIn{start: func() error {
+			beside, err := other.LockStandby(t.Context(), "a", 0)
+			if err == nil {
+				time.AfterFunc(3*limit, beside.Release)
+			}
+			return err
+		}},
+	}}
+	if err := h.startClonesServer(t.Context(), limit, in, clone); err != nil {
+		t.Error(err)
+	}
+	if len(lock.files()) != 2 {
+		t.Error("it goes on with a part of the lock")
+	}
+}
+
+// A drill that gave way does not wait for who cares for the standby; what comes
+// after it in the apply does.
+func TestNothingIsDecidedWithAPartOfTheLock(t *testing.T) {
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	drill, giveWay := context.WithCancelCause(t.Context())
+	err = h.aside(drill, func() error {
+		beside, err := other.LockStandby(t.Context(), "a", 0)
+		if err == nil {
+			time.AfterFunc(500*time.Millisecond, beside.Release)
+		}
+		giveWay(errGaveWay)
+		return err
+	})
+	if !errors.Is(err, errGaveWay) || len(lock.files()) != 1 {
+		t.Fatalf("it ended with %v and %d parts of the lock", err, len(lock.files()))
+	}
+	if err := (&applying{host: h}).refresh(t.Context()); err != nil || len(lock.files()) != 2 {
+		t.Errorf("it goes on with %d parts of the lock: %v", len(lock.files()), err)
 	}
 }
