@@ -40,11 +40,21 @@ const (
 const lockPoll = 100 * time.Millisecond
 
 // Lock takes the lock of a site, waiting up to timeout for another run to end;
-// the error is ErrLocked where that was too short.
+// the error is ErrLocked where that was too short. An urgent run goes first.
 func (h *Host) Lock(ctx context.Context, site string, timeout time.Duration) (*Lock, error) {
+	return h.take(ctx, site, timeout, func(f *os.File) error {
+		if urgent, err := h.byteHeld(site, urgentByte); err == nil && urgent {
+			return unix.EWOULDBLOCK
+		}
+		return lockAll(f)
+	})
+}
+
+// take takes both parts of the lock, the first by a way of its own.
+func (h *Host) take(ctx context.Context, site string, timeout time.Duration, first func(*os.File) error) (*Lock, error) {
 	ctx, cancel := h.lockDeadline(ctx, site, timeout)
 	defer cancel()
-	all, err := h.awaitLock(ctx, site, lockAll)
+	all, err := h.awaitLock(ctx, site, first)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +69,8 @@ func (h *Host) Lock(ctx context.Context, site string, timeout time.Duration) (*L
 }
 
 // LockUrgently is Lock for what can't wait: a drill that is made by a schedule
-// gives way to it.
+// gives way to it, and the run that made it, or any other, does not take the lock
+// again before it.
 func (h *Host) LockUrgently(ctx context.Context, site string, timeout time.Duration) (*Lock, error) {
 	sign, err := h.openLock(site)
 	if err != nil {
@@ -69,7 +80,7 @@ func (h *Host) LockUrgently(ctx context.Context, site string, timeout time.Durat
 	if err := unix.FcntlFlock(sign.Fd(), unix.F_OFD_SETLK, byteLock(unix.F_RDLCK, urgentByte)); err != nil {
 		return nil, fmt.Errorf("locking %s: %w", sign.Name(), err)
 	}
-	return h.Lock(ctx, site, timeout)
+	return h.take(ctx, site, timeout, lockAll)
 }
 
 // LockStandby takes that part of the lock alone which guards the standby and its

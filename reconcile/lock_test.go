@@ -236,3 +236,37 @@ func TestNothingIsDecidedWithAPartOfTheLock(t *testing.T) {
 		t.Errorf("it goes on with %d parts of the lock: %v", len(lock.files()), err)
 	}
 }
+
+// Whoever gave way, and wants the lock again at once, such as a watch to which
+// other things are due, gets it after the urgent run.
+func TestAnUrgentRunGoesFirst(t *testing.T) {
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error)
+	var urgent *Lock
+	go func() {
+		var err error
+		urgent, err = other.LockUrgently(t.Context(), "a", time.Minute)
+		got <- err
+	}()
+	for waits := false; !waits; time.Sleep(time.Millisecond) {
+		if waits, err = h.byteHeld("a", urgentByte); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock.Release()
+	if _, err := h.Lock(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
+		t.Errorf("it went before the urgent run: %v", err)
+	}
+	if err := <-got; err != nil {
+		t.Fatal(err)
+	}
+	urgent.Release()
+	if _, err := h.Lock(t.Context(), "a", 0); err != nil {
+		t.Errorf("after the urgent run: %v", err)
+	}
+}
