@@ -148,14 +148,11 @@ func (w *watching) apply(ctx context.Context) (Plan, error) {
 	if err := w.takeClaim(name); err != nil {
 		return Plan{}, err
 	}
-	quit := w.besides(ctx)
-	lock, err := w.host.Lock(ctx, name, w.options.LockTimeout)
+	release, err := w.lock(ctx, name)
 	if err != nil {
-		quit()
 		return Plan{}, err
 	}
-	defer lock.Release()
-	defer quit() // while it can't get the lock any more
+	defer release()
 	// Who held it until now may have added a restore or removed one.
 	if w.load() && w.site.Load().Name != name {
 		return Plan{}, fmt.Errorf("the file became that of site %s, and the lock is that of site %s", w.site.Load().Name, name)
@@ -163,11 +160,35 @@ func (w *watching) apply(ctx context.Context) (Plan, error) {
 	began := w.host.Clock()
 	site := w.site.Load()
 	plan, state, err := w.host.apply(ctx, site, began, nil)
+	took := w.host.Clock().Sub(began)
+	release() // a primary that is asked for its slot and is gone keeps nobody waiting
 	w.sight = w.host.sight(ctx, site, state, err)
 	if ctx.Err() == nil {
-		w.tellRound(Round{Plan: plan, Err: err, Took: w.host.Clock().Sub(began), Seen: w.sight})
+		w.tellRound(Round{Plan: plan, Err: err, Took: took, Seen: w.sight})
 	}
 	return plan, err
+}
+
+// lock takes the lock of the site, and cares for the standby while it waits for
+// it and while a long step gives a part of it up. A lock that is free is taken
+// before: the apply beside would be the first to get it, now and then, and an
+// apply is to begin with what comes first.
+func (w *watching) lock(ctx context.Context, site string) (release func(), err error) {
+	lock, err := w.host.Lock(ctx, site, 0)
+	if err != nil && !errors.Is(err, ErrLocked) {
+		return nil, err
+	}
+	quit := w.besides(ctx)
+	if err != nil {
+		if lock, err = w.host.Lock(ctx, site, w.options.LockTimeout); err != nil {
+			quit()
+			return nil, err
+		}
+	}
+	return sync.OnceFunc(func() {
+		quit() // while it can't get the lock any more
+		lock.Release()
+	}), nil
 }
 
 // takeClaim claims a site for this watch. Two of one site do no harm, but do

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -51,7 +52,8 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	if err != nil {
 		return b.failed(waiting, err)
 	}
-	defer lock.Release()
+	release := sync.OnceFunc(lock.Release)
+	defer release()
 	state, err := b.host.Observe(ctx, site, b.host.Clock())
 	if err != nil {
 		return b.failed(waiting, err)
@@ -64,7 +66,9 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
-	b.watching.tellRound(Round{Plan: plan, Err: err, Took: b.host.Clock().Sub(began), Seen: b.host.sight(ctx, site, state, err), Beside: true})
+	took := b.host.Clock().Sub(began)
+	release() // the long step may have come to its end
+	b.watching.tellRound(Round{Plan: plan, Err: err, Took: took, Seen: b.host.sight(ctx, site, state, err), Beside: true})
 	b.watching.tellPlan(plan)
 	if err != nil || plan.Failed() {
 		return b.failed(waiting, err)

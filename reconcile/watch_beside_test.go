@@ -1,6 +1,15 @@
 package reconcile
 
-import "testing"
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zreconcile/zreconcile/spec"
+)
 
 // Beside a long step the standby is cared for, and only it, and only where
 // nothing that it stands on is out of order.
@@ -31,5 +40,66 @@ func TestDueBeside(t *testing.T) {
 		if got := dueBeside(test.plan, test.state); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// asking counts how often an apply beside came as far as to look at the host:
+// without zfs that fails, and is said.
+type asking struct {
+	slog.Handler
+	n atomic.Int64
+}
+
+func (a *asking) Enabled(context.Context, slog.Level) bool { return true }
+func (a *asking) Handle(_ context.Context, r slog.Record) error {
+	if r.Level == slog.LevelError {
+		a.n.Add(1)
+	}
+	return nil
+}
+
+// An apply beside is for long steps and for waits. Where the lock is free the
+// watch has it first, time and again.
+func TestAFreeLockIsTheWatchsOwn(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	h, asked := lockingHost(t), &asking{}
+	h.Log = slog.New(asked)
+	w := &watching{host: h, options: WatchOptions{LockTimeout: time.Minute}}
+	w.site.Store(&spec.Site{Name: "a", Pool: spec.Pool{Name: "tank"}})
+	for range 300 {
+		release, err := w.lock(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+	}
+	if n := asked.n.Load(); n != 0 {
+		t.Errorf("an apply beside was before the watch %d times", n)
+	}
+}
+
+// While another run holds the lock and is in a long step, the standby is cared
+// for; what is in hand then is ended before the wait is given up.
+func TestTheStandbyIsCaredForWhileAWatchWaits(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	h, asked := lockingHost(t), &asking{}
+	h.Log = slog.New(asked)
+	other := h.beside()
+	held, err := other.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Release()
+	w := &watching{host: h, options: WatchOptions{LockTimeout: time.Second}}
+	w.site.Store(&spec.Site{Name: "a", Pool: spec.Pool{Name: "tank"}})
+	err = other.aside(t.Context(), func() error {
+		_, err := w.lock(t.Context(), "a")
+		return err
+	})
+	if !errors.Is(err, ErrLocked) {
+		t.Errorf("it ended with %v", err)
+	}
+	if asked.n.Load() == 0 {
+		t.Error("nobody cared for the standby")
 	}
 }
