@@ -26,7 +26,8 @@ type Host struct {
 	Folders    Folders
 
 	lock   *Lock
-	secret string // the primary's password, where init found it and its file is not there yet
+	known  map[string]Resolution // what others found out of restores; nil is nobody, it is found out anew
+	secret string                // the primary's password, where init found it and its file is not there yet
 }
 
 // Folders are where the program keeps what belongs neither in the data
@@ -70,10 +71,14 @@ func (h *Host) runHoldingLock(c *exec.Cmd) error {
 }
 
 // beside is the same machine for a run that goes on at the same time, and holds
-// a lock of its own.
-func (h *Host) beside() *Host {
+// a lock of its own. It makes no restores, and proves none: that reads all the WAL
+// up to their targets, time and again while one of them replays the same.
+func (h *Host) beside(known map[string]Resolution) *Host {
 	b := *h
 	b.lock = nil
+	if b.known = known; known == nil {
+		b.known = map[string]Resolution{}
+	}
 	b.Run = b.runHoldingLock
 	b.ZFS = zfs.New(func(c *exec.Cmd) error { return b.Run(c) })
 	return &b

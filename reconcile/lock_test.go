@@ -34,7 +34,7 @@ func TestTheStandbyIsCaredForBesideALongStep(t *testing.T) {
 	if _, err := other.LockStandby(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
 		t.Fatalf("in the middle of an apply: %v", err)
 	}
-	third := other.beside()
+	third := other.beside(nil)
 	err = h.aside(t.Context(), func() error {
 		if _, err := other.Lock(t.Context(), "a", 0); !errors.Is(err, ErrLocked) {
 			t.Errorf("a second apply beside the long step: %v", err)

@@ -85,6 +85,10 @@ func (h *Host) observePorts(in *view) {
 // observeRestores resolves the restores that must be made: where they start,
 // where they stop, and that all WAL between is there.
 func (h *Host) observeRestores(ctx context.Context, in *view) {
+	if h.known != nil {
+		in.state.Resolved = h.known
+		return
+	}
 	if in.state.failed(kindRestore) || in.state.ZFS.Pool == nil {
 		return
 	}

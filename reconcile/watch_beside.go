@@ -20,7 +20,7 @@ var besideKinds = Only{kindDataset, kindConf, kindStandby, kindSnapshot}
 func (w *watching) besides(ctx context.Context) (quit func()) {
 	waiting, enough := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	b := &beside{watching: w, host: w.host.beside(), retry: backoff.NewExponentialBackOff()}
+	b := &beside{watching: w, host: w.host.beside(w.sight.state.Resolved), retry: backoff.NewExponentialBackOff()}
 	b.retry.InitialInterval, b.retry.MaxInterval = time.Second, lightCheck
 	go func() {
 		defer close(ended)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestTheStandbyIsCaredForWhileAWatchWaits(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	h, asked := lockingHost(t), &asking{}
 	h.Log = slog.New(asked)
-	other := h.beside()
+	other := h.beside(nil)
 	held, err := other.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -101,5 +102,29 @@ func TestTheStandbyIsCaredForWhileAWatchWaits(t *testing.T) {
 	}
 	if asked.n.Load() == 0 {
 		t.Error("nobody cared for the standby")
+	}
+}
+
+// Who cares for the standby reads no WAL for restores: it takes over what is
+// known of them, or does without.
+func TestRestoresAreNotProvedBeside(t *testing.T) {
+	site := givenSite(t, "snapshots:\n", "restores: [{name: r1, port: 1923, target: {latest: true}}]\nsnapshots:\n")
+	state := converged(t, site)
+	in := &view{site: site, state: &state, now: givenNow}
+	h := lockingHost(t)
+	look := func(h *Host) Resolution {
+		state.Resolved = map[string]Resolution{}
+		h.observeRestores(t.Context(), in)
+		return state.Resolved["r1"]
+	}
+	if look(h).Refused == "" {
+		t.Fatal("there is no WAL on this host, and still r1 is proved")
+	}
+	if got := look(h.beside(nil)); !reflect.DeepEqual(got, Resolution{}) {
+		t.Errorf("beside, of what is not known: %+v", got)
+	}
+	known := map[string]Resolution{"r1": {Refused: "as before"}}
+	if got := look(h.beside(known)); got.Refused != "as before" {
+		t.Errorf("beside, of what is known: %+v", got)
 	}
 }
