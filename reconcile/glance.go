@@ -17,9 +17,10 @@ import (
 
 // drifted is the light check, at the cost of one program: whether anything that
 // can be seen so is different from what the apply saw that s is of, and worth a
-// full look.
+// full look. An apply that could not see is tried again, with growing waits,
+// whatever is there.
 func (s Sight) drifted(ctx context.Context) bool {
-	if s.host == nil {
+	if s.host == nil || s.err != nil {
 		return false
 	}
 	return impression(s.site, s.again(ctx)) != impression(s.site, s.state)
@@ -40,6 +41,9 @@ func impression(site *spec.Site, state State) string {
 		}
 	}
 	for _, m := range state.Mounts {
+		if strings.Contains(m.Source, "@") {
+			continue // in .zfs/snapshot, mounted while somebody looks into it
+		}
 		if m.Source == site.Pool.Name || strings.HasPrefix(m.Source, site.Pool.Name+"/") {
 			fmt.Fprintln(&seen, m.Source, m.Target)
 		}
@@ -89,8 +93,8 @@ func (s Sight) again(ctx context.Context) State {
 		now.Mounts = mounts
 	}
 	s.poolAgain(ctx, &now)
-	if s.site.Standby == nil {
-		return now
+	if s.site.Standby == nil || now.ZFS.Pool == nil || suspended(*now.ZFS.Pool) {
+		return now // whoever reads a file of a suspended pool may hang for ever
 	}
 	s.host.observeOutside(in)
 	if c := &now.Cluster; c.Content == DirCluster {
@@ -101,6 +105,9 @@ func (s Sight) again(ctx context.Context) State {
 		c.Standby = exists(filepath.Join(cluster.DataDir, signalFile))
 		c.Files, _ = cluster.ReadFiles(confFiles...)
 		s.askStandby(ctx, in)
+		if c.OutsideConf != "" {
+			c.Status = nil // as in a full look
+		}
 	}
 	now.Clones = slices.Clone(now.Clones)
 	for i := range now.Clones {
@@ -120,6 +127,11 @@ func (c *Clone) again() {
 	c.Files, _ = cluster.ReadFiles(confFiles...)
 }
 
+// kstat is where the kernel tells of pools; tests have one of their own.
+var kstat = "/proc/spl/kstat/zfs"
+
+func suspended(p zfs.Pool) bool { return p.Suspended || p.Health == "SUSPENDED" }
+
 // poolAgain reads the pool's health, where the kernel tells it in a file (of
 // OpenZFS on Linux), and the properties of the site's datasets. A pool that is
 // suspended is not asked: the answer might never come.
@@ -129,10 +141,10 @@ func (s Sight) poolAgain(ctx context.Context, now *State) {
 	}
 	pool := *now.ZFS.Pool
 	now.ZFS.Pool = &pool
-	if health, err := os.ReadFile(filepath.Join("/proc/spl/kstat/zfs", pool.Name, "state")); err == nil {
+	if health, err := os.ReadFile(filepath.Join(kstat, pool.Name, "state")); err == nil {
 		pool.Health = strings.TrimSpace(string(health))
 	}
-	if pool.Suspended || pool.Health == "SUSPENDED" {
+	if suspended(pool) {
 		return
 	}
 	found, err := s.host.ZFS.Glimpse(ctx, pool.Name, query(s.site).DatasetProperties, glanced(s.site, now))

@@ -1,6 +1,9 @@
 package reconcile
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -29,6 +32,7 @@ func TestImpression(t *testing.T) {
 		"a dataset is gone":     {func(s *State) { dataset(s, "zp1/wal").Properties = nil }, true},
 		"an unmounted dataset":  {func(s *State) { unmount(s, "zp1/data") }, true},
 		"another pool's mount":  {func(s *State) { mount(s, "zp10/x", "/x") }, false},
+		"a look into .zfs":      {func(s *State) { mount(s, "zp1/data@zr-20261123T110000Z", "/data/.zfs/snapshot/zr-20261123T110000Z") }, false},
 		"the pool's health":     {func(s *State) { p := *s.ZFS.Pool; p.Health = "DEGRADED"; s.ZFS.Pool = &p }, true},
 		"the standby is gone":   {func(s *State) { s.Cluster.Process = postgres.Process{} }, true},
 		"it was restarted":      {func(s *State) { s.Cluster.Process.PID++ }, true},
@@ -56,5 +60,37 @@ func TestImpression(t *testing.T) {
 				t.Errorf("drift is %v", drift)
 			}
 		})
+	}
+}
+
+// A pool whose devices are gone is drift, which is told without a look at any of
+// its files: that might never come back.
+func TestALightCheckOfASuspendedPool(t *testing.T) {
+	defer func(was string) { kstat = was }(kstat)
+	kstat = t.TempDir()
+	if err := os.Mkdir(filepath.Join(kstat, "zp1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(kstat, "zp1", "state"), []byte("SUSPENDED\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	site := givenSite(t)
+	s := Sight{host: lockingHost(t), site: site, state: converged(t, site)}
+	if !s.drifted(t.Context()) {
+		t.Error("it is no drift")
+	}
+	if now := s.again(t.Context()); now.Cluster.Content != DirCluster || now.Cluster.Process.PID != s.state.Cluster.Process.PID || len(now.Cluster.Files) != len(s.state.Cluster.Files) {
+		t.Error("it looked into the data directory, which is not there, and would hang if it were")
+	}
+}
+
+// An apply that could not see is tried again by growing waits, not by the light
+// check.
+func TestNoLightCheckOfWhatWasNotSeen(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	state := State{ZFS: zfs.Inventory{Pool: &zfs.Pool{Name: "zp1"}}} // and nothing after it
+	s := Sight{host: lockingHost(t), site: givenSite(t), state: state, err: errors.New("zfs list failed")}
+	if s.drifted(t.Context()) {
+		t.Error("what was not seen has changed")
 	}
 }
