@@ -31,7 +31,9 @@ type exporter struct {
 	failing  *prometheus.GaugeVec
 	registry *prometheus.Registry
 
-	mu     sync.Mutex
+	looking chan struct{} // holds one while a scrape looks at the host
+
+	mu     sync.Mutex       // held for no longer than it takes to read or write what follows
 	look   *reconcile.Sight // what watch last saw; nil before the first apply
 	last   reconcile.Status
 	lastAt time.Time
@@ -53,7 +55,7 @@ func newExporter(version string, clock func() time.Time, life *reconcile.Life) *
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "zreconcile_" + name, Help: help}, labels)
 	}
-	e := &exporter{clock: clock, life: life, ready: errNotApplied, registry: prometheus.NewRegistry(),
+	e := &exporter{clock: clock, life: life, ready: errNotApplied, looking: make(chan struct{}, 1), registry: prometheus.NewRegistry(),
 		changes: counter("changes_total", "Changes that applies made or tried, by kind and result.", "kind", "result"),
 		took:    counter("change_seconds_total", "Time that changes took, by kind.", "kind"),
 		applies: counter("applies_total", "Applies by outcome: done, failed, blocked.", "outcome"),
@@ -120,20 +122,36 @@ func failedOf(plan reconcile.Plan, kind string) (n int) {
 	return n
 }
 
-// status looks at the host; false before the first apply.
+// status looks at the host; false before the first apply. The devices of a pool
+// may go between two looks of the watch, and one at its files never come back:
+// then nothing is known any more, and neither the watch nor /readyz waits for it.
 func (e *exporter) status() (reconcile.Status, bool) {
+	select {
+	case e.looking <- struct{}{}:
+		defer func() { <-e.looking }()
+	case <-time.After(lookDeadline):
+		return reconcile.BlankStatus("", "a look at the host hangs"), true
+	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.look == nil {
+	look, last, at := e.look, e.last, e.lastAt
+	e.mu.Unlock()
+	if look == nil {
 		return reconcile.Status{}, false
 	}
-	if now := e.clock(); now.Sub(e.lastAt) >= freshness {
-		ctx, cancel := context.WithTimeout(context.Background(), lookDeadline)
-		defer cancel()
-		e.last, e.lastAt = e.look.Status(ctx, now), now
-		debug.FreeOSMemory() // reading WAL takes memory that a daemon at rest should not keep
+	now := e.clock()
+	if now.Sub(at) < freshness {
+		return last, true
 	}
-	return e.last, true
+	ctx, cancel := context.WithTimeout(context.Background(), lookDeadline)
+	defer cancel()
+	last = look.Status(ctx, now)
+	debug.FreeOSMemory() // reading WAL takes memory that a daemon at rest should not keep
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.look == look { // an apply that ended meanwhile saw something newer
+		e.last, e.lastAt = last, now
+	}
+	return last, true
 }
 
 func (e *exporter) readiness(w http.ResponseWriter, _ *http.Request) {

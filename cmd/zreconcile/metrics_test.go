@@ -159,3 +159,27 @@ func TestMetricsListenOnLocalhost(t *testing.T) {
 		t.Errorf("an address without a port: %v", err)
 	}
 }
+
+// A look at a pool whose devices are gone may never come back. Nobody but its
+// scrape waits for it, and nothing is told as if it were known still.
+func TestAScrapeThatHangs(t *testing.T) {
+	t.Parallel() // it waits
+	e := newExporter("1.2.3", func() time.Time { return testNow }, &reconcile.Life{})
+	e.looking <- struct{}{} // a scrape that does not come back
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.onRound(reconcile.Round{})
+		if status, body := get(t, e.handler(), "/readyz"); status != 200 {
+			t.Errorf("/readyz answers %d: %s", status, body)
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(lookDeadline):
+		t.Error("the watch waits for a scrape")
+	}
+	if _, body := get(t, e.handler(), "/metrics"); !strings.Contains(body, "zreconcile_health_level 3") {
+		t.Errorf("the next scrape is told:\n%s", body)
+	}
+}
