@@ -58,6 +58,7 @@ func (h *Host) take(ctx context.Context, site string, timeout time.Duration, fir
 	if err != nil {
 		return nil, err
 	}
+	_ = all.Truncate(0) // what the holder before said is none of whoever has the rest
 	standby, err := h.awaitLock(ctx, site, lockStandby)
 	if err != nil {
 		_ = all.Close()

@@ -143,6 +143,27 @@ func TestWhoWaitsIsToldForWhat(t *testing.T) {
 	}
 }
 
+// A run that ended is not taken for the one that is waited for, such as a snapshot
+// that a person takes, which says nothing of itself.
+func TestWhoWaitsIsNotToldOfWhoEnded(t *testing.T) {
+	h, other := lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	ended, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended.doing("restore x")
+	ended.Release()
+	snapshot, err := h.LockStandby(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Release()
+	if _, err := other.Lock(t.Context(), "a", 0); !errors.Is(err, ErrLocked) || strings.Contains(err.Error(), "restore x") {
+		t.Errorf("it is told: %v", err)
+	}
+}
+
 // A drill gives way to a restore that waits for it, and to nothing less.
 func TestADrillGivesWay(t *testing.T) {
 	h, other := lockingHost(t), lockingHost(t)
