@@ -89,6 +89,8 @@ type watching struct {
 	files   *fsnotify.Watcher
 	site    atomic.Pointer[spec.Site]
 	broken  bool          // the file is; site is the last good one
+	holds   atomic.Bool   // the lock, or at least that part which a long step keeps
+	loading sync.Mutex    // of the file, by an apply and the one beside it
 	telling sync.Mutex    // of an apply and what is taken beside it
 	check   time.Duration // between two light checks
 	retry   *backoff.ExponentialBackOff
@@ -179,14 +181,16 @@ func (w *watching) lock(ctx context.Context, site string) (release func(), err e
 		return nil, err
 	}
 	quit := w.besides(ctx)
-	if err != nil {
+	if err != nil { // it is held
 		if lock, err = w.host.Lock(ctx, site, w.options.LockTimeout); err != nil {
 			quit()
 			return nil, err
 		}
 	}
+	w.holds.Store(true)
 	return sync.OnceFunc(func() {
 		quit() // while it can't get the lock any more
+		w.holds.Store(false)
 		lock.Release()
 	}), nil
 }

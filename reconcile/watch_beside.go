@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/zreconcile/zreconcile/spec"
 )
 
 // besideKinds are what a long step of an apply, which is about a clone, leaves
@@ -54,6 +56,7 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	}
 	release := sync.OnceFunc(lock.Release)
 	defer release()
+	site = b.current(site)
 	state, err := b.host.Observe(ctx, site, b.host.Clock())
 	if err != nil {
 		return b.failed(waiting, err)
@@ -75,6 +78,26 @@ func (b *beside) round(ctx, waiting context.Context) time.Duration {
 	}
 	b.retry.Reset()
 	return plan.untilNext(b.host.Clock())
+}
+
+// current is the site as the apply beside this one has it, which would be undone by
+// the reading from before the lock was had: that of the watch, or what the file
+// says, where the watch waits for another run and has not read it again yet.
+func (b *beside) current(site *spec.Site) *spec.Site {
+	w := b.watching
+	now := w.site.Load()
+	if !w.holds.Load() {
+		w.loading.Lock()
+		defer w.loading.Unlock()
+		var err error
+		if now, err = w.options.Load(); err != nil {
+			return site
+		}
+	}
+	if now.Name != site.Name {
+		return site
+	}
+	return now
 }
 
 // failed says that it did, where that is not the end of the apply beside it, and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,13 +49,15 @@ func TestDueBeside(t *testing.T) {
 // without zfs that fails, and is said.
 type asking struct {
 	slog.Handler
-	n atomic.Int64
+	n    atomic.Int64
+	said atomic.Value // the last record
 }
 
 func (a *asking) Enabled(context.Context, slog.Level) bool { return true }
 func (a *asking) Handle(_ context.Context, r slog.Record) error {
 	if r.Level == slog.LevelError {
 		a.n.Add(1)
+		r.Attrs(func(attr slog.Attr) bool { a.said.Store(attr.String()); return attr.Key != "error" })
 	}
 	return nil
 }
@@ -80,7 +83,7 @@ func TestAFreeLockIsTheWatchsOwn(t *testing.T) {
 }
 
 // While another run holds the lock and is in a long step, the standby is cared
-// for; what is in hand then is ended before the wait is given up.
+// for, as the file says by then: that run may have applied what it says.
 func TestTheStandbyIsCaredForWhileAWatchWaits(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	h, asked := lockingHost(t), &asking{}
@@ -91,17 +94,57 @@ func TestTheStandbyIsCaredForWhileAWatchWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Release()
+	site := func(name, pool string) *spec.Site { return &spec.Site{Name: name, Pool: spec.Pool{Name: pool}} }
 	w := &watching{host: h, options: WatchOptions{LockTimeout: time.Second}}
-	w.site.Store(&spec.Site{Name: "a", Pool: spec.Pool{Name: "tank"}})
-	err = other.aside(t.Context(), func() error {
-		_, err := w.lock(t.Context(), "a")
-		return err
-	})
-	if !errors.Is(err, ErrLocked) {
-		t.Errorf("it ended with %v", err)
+	for _, test := range []struct {
+		now  *spec.Site
+		err  error
+		pool string // that it looks at
+	}{
+		{site("a", "new"), nil, "new"},
+		{nil, errors.New("the file is broken"), "old"},
+		{site("another", "new"), nil, "old"},
+	} {
+		w.site.Store(site("a", "old"))
+		w.options.Load = func() (*spec.Site, error) { return test.now, test.err }
+		asked.said.Store("nothing")
+		err = other.aside(t.Context(), func() error {
+			_, err := w.lock(t.Context(), "a")
+			return err
+		})
+		if !errors.Is(err, ErrLocked) {
+			t.Errorf("it ended with %v", err)
+		}
+		if said := asked.said.Load().(string); !strings.Contains(said, "pool "+test.pool) {
+			t.Errorf("it was to look at the pool %s: %s", test.pool, said)
+		}
 	}
-	if asked.n.Load() == 0 {
-		t.Error("nobody cared for the standby")
+}
+
+// Beside a long step of the watch itself the site is that which the watch read with
+// the lock in hand: neither the one from before nor one that it has yet to read.
+func TestTheStandbyIsCaredForAsTheWatchReadTheFile(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	h, asked := lockingHost(t), &asking{}
+	h.Log = slog.New(asked)
+	site := func(pool string) *spec.Site { return &spec.Site{Name: "a", Pool: spec.Pool{Name: pool}} }
+	w := &watching{host: h, options: WatchOptions{Load: func() (*spec.Site, error) { return site("later"), nil }}}
+	w.site.Store(site("old"))
+	release, err := w.lock(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	time.Sleep(2 * lockPoll) // who cares for the standby waits for the lock
+	w.site.Store(site("new"))
+	err = h.aside(t.Context(), func() error {
+		for asked.n.Load() == 0 && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	})
+	if said, _ := asked.said.Load().(string); err != nil || !strings.Contains(said, "pool new") {
+		t.Errorf("it was to look at the pool new: %s, %v", said, err)
 	}
 }
 

@@ -81,6 +81,8 @@ func (w *watching) reload() bool {
 // load reads the file; a broken one leaves the last good one in force, and is
 // false.
 func (w *watching) load() bool {
+	w.loading.Lock()
+	defer w.loading.Unlock()
 	site, err := w.options.Load()
 	w.follow()
 	if w.broken = err != nil; w.broken {
