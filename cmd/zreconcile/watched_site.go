@@ -18,9 +18,10 @@ type watchedSite struct {
 	show func(spec.Problems)
 	log  *slog.Logger
 
-	last  *spec.Site    // the last good one
-	shown spec.Problems // what was said about the file, which is not said again
-	said  string        // the same of the error
+	last    *spec.Site    // the last good one
+	shown   spec.Problems // what was said about the file, which is not said again
+	said    string        // the same of the error
+	renewed bool          // other problems were shown since
 }
 
 // reload reads the file. What is wrong with it is reported here, once: it may
@@ -29,14 +30,17 @@ func (w *watchedSite) reload() (*spec.Site, error) {
 	site, problems, err := w.read(w.path)
 	if !slices.Equal(problems, w.shown) {
 		w.show(problems)
-		w.shown = problems
+		w.shown, w.renewed = problems, true // the count in the error may be the same
 	}
 	if err == nil {
-		w.last, w.said = site, ""
+		if w.said != "" {
+			w.log.Info("the site file is good again, and in force", "file", w.path)
+		}
+		w.last, w.said, w.renewed = site, "", false
 		return site, nil
 	}
-	if w.last != nil && w.said != err.Error() {
-		w.said = err.Error()
+	if w.last != nil && (w.renewed || w.said != err.Error()) {
+		w.said, w.renewed = err.Error(), false
 		w.log.Error("the site file is broken; the last good one stays in force", "error", err)
 	}
 	return nil, err

@@ -105,4 +105,31 @@ func TestBrokenFileIsReportedOnce(t *testing.T) {
 	if _, err := w.reload(); err == nil || !strings.Contains(log.String(), "no such file") {
 		t.Errorf("a missing file was not reported:\n%s", &log)
 	}
+	for range 2 {
+		w.read = func(string) (*spec.Site, spec.Problems, error) { return &spec.Site{}, nil, nil }
+		if _, err := w.reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Count(log.String(), "good again") != 1 {
+		t.Errorf("not said once that the file is good again:\n%s", &log)
+	}
+}
+
+// Another fault may leave the error's words as they were: 1 error.
+func TestAnotherProblemIsSaidAnew(t *testing.T) {
+	var log bytes.Buffer
+	w := &watchedSite{path: "site.yaml", log: slog.New(slog.NewTextHandler(&log, nil)), show: func(spec.Problems) {}, last: &spec.Site{}}
+	for _, message := range []string{"one", "one", "other"} {
+		problems := spec.Problems{{Message: message}}
+		w.read = func(path string) (*spec.Site, spec.Problems, error) {
+			return nil, problems, &invalidError{path, problems}
+		}
+		if _, err := w.reload(); err == nil {
+			t.Fatal("a broken file was taken")
+		}
+	}
+	if n := strings.Count(log.String(), "stays in force"); n != 2 {
+		t.Errorf("said %d times of two problems:\n%s", n, &log)
+	}
 }
