@@ -61,7 +61,7 @@ func examineZFSRuns(p *patient) []DoctorCheck {
 func examineAbilities(p *patient) []DoctorCheck {
 	a := p.zfs.Abilities
 	switch {
-	case p.zfs.Missing != "" || p.zfs.NoModule:
+	case p.zfs.Missing != "" || p.zfs.NoModule || p.zfs.Err != "" && p.host.EUID != 0: // said already
 		return nil
 	case p.zfs.AbilitiesErr != "":
 		return one(unknown("what the tools can do is not known: "+p.zfs.AbilitiesErr, "zfs; zpool: without arguments, each shows what it can do"))

@@ -110,6 +110,7 @@ var phrases = []struct {
 	words string
 	kind  Kind
 }{
+	{"connect: Permission denied", ErrPermission}, // zfs-fuse's socket, to an ordinary user; it says no library, too
 	{"modules are not loaded", ErrNoModule},
 	{"modules cannot be auto-loaded", ErrNoModule},
 	{"Failed to initialize the libzfs", ErrNoModule},

@@ -124,6 +124,7 @@ func TestErrorsAreClassifiedByTheToolsWords(t *testing.T) {
 		"The ZFS modules are not loaded.\nTry running 'modprobe zfs' as root to load them.":                                                           ErrNoModule,
 		"The ZFS modules cannot be auto-loaded.\nTry running 'modprobe zfs' as root to manually load them.":                                           ErrNoModule,
 		"connect: No such file or directory\nPlease make sure that the zfs-fuse daemon is running.\ninternal error: failed to initialize ZFS library": ErrNoModule,
+		"connect: Permission denied\ninternal error: failed to initialize ZFS library":                                                                ErrPermission,
 		"cannot open 'x': pool I/O is currently suspended":                                                                                            ErrSuspended,
 		"cannot destroy 'p/d': dataset is busy":                                                                                                       ErrBusy,
 		"umount: /x: target is busy.\ncannot unmount '/x': umount failed":                                                                             ErrBusy,
