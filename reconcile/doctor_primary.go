@@ -15,7 +15,7 @@ import (
 // primaryFacts are what the primary said, or why it said nothing.
 type primaryFacts struct {
 	PasswordErr string
-	Err         string
+	Err         string // a sentence about it, such as: does not let us replicate: ...
 	Mend        string // of Err
 	Info        *postgres.PrimaryInfo
 	Settings    map[string]string // nil: they could not be asked for
@@ -49,10 +49,13 @@ func (h *Host) lookAtPrimary(ctx context.Context, p *patient) {
 	primary := h.primary(p.site, password)
 	info, err := postgres.Identify(ctx, primary)
 	if err != nil {
-		f.Err, f.Mend = err.Error(), "check standby.primary"
+		f.Err, f.Mend = "does not let us replicate: "+err.Error(), "check standby.primary"
 		var refused *postgres.PrimaryError
 		if errors.As(err, &refused) {
-			f.Err, f.Mend = fmt.Sprintf("%s: %v", refused.Kind, refused.Err), refused.Mend()
+			f.Err, f.Mend = fmt.Sprintf("does not let us replicate: %s: %v", refused.Kind, refused.Err), refused.Mend()
+			if refused.Kind == postgres.Unreachable { // nobody refused anything
+				f.Err = fmt.Sprintf("is unreachable: %v", refused.Err)
+			}
 		}
 		return
 	}
@@ -97,7 +100,7 @@ func examineReachable(p *patient) []DoctorCheck {
 	case p.wanted() == nil || f.PasswordErr != "":
 		return nil
 	case f.Info == nil:
-		return one(fault(fmt.Sprintf("the primary (%s) does not let us replicate: %s", join(p.wanted().Primary.Hosts), f.Err), f.Mend))
+		return one(fault(fmt.Sprintf("the primary (%s) %s", join(p.wanted().Primary.Hosts), f.Err), f.Mend))
 	}
 	return one(fine("it answers, and lets us replicate (PostgreSQL %s)", f.Info.Version))
 }

@@ -113,7 +113,9 @@ func TestDoctor(t *testing.T) {
 		{"pitfall 60: no amcheck", withDrills, func(p *patient) { p.server.Amcheck = no }, DoctorFault, "postgresql/amcheck", "drills fail", "postgresql15-contrib"},
 
 		{"no password", nil, func(p *patient) { p.primary = primaryFacts{PasswordErr: "no such file"} }, DoctorFault, "primary/password", "no such file", "passwordFrom"},
-		{"primary down", nil, func(p *patient) { p.primary = primaryFacts{Err: "unreachable", Mend: "check host and port"} }, DoctorFault, "primary/reachable", "(db)", "check host and port"},
+		{"primary down", nil, func(p *patient) {
+			p.primary = primaryFacts{Err: "is unreachable: no answer", Mend: "check host and port"}
+		}, DoctorFault, "primary/reachable", "the primary (db) is unreachable: no answer", "check host and port"},
 		{"another system", nil, func(p *patient) { p.primary.Info.SystemID = 42 }, DoctorFault, "primary/system identifier", "another database", "correct standby.primary"},
 		{"another major", nil, func(p *patient) { p.primary.Info.Major = 16 }, DoctorFault, "primary/major version", "runs PostgreSQL 16", "copied anew"},
 		{"WAL level", nil, func(p *patient) { p.primary.Info.WALLevel = "minimal" }, DoctorFault, "primary/WAL level", "minimal", "ALTER SYSTEM SET wal_level = replica"},
