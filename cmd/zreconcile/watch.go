@@ -29,10 +29,12 @@ func newWatch(p *program) *cobra.Command {
 		Use:   "watch",
 		Short: "Stay, and keep the host as the site file says",
 		Long: `Applies at start, when the file changes, at each due moment, on drift and on
-SIGHUP. A broken file is reported, and the last good one stays in force. While a
+SIGHUP. Whether the servers run is looked at each minute, and the whole host each
+hour. A broken file is reported, and the last good one stays in force. While a
 restore replays or a drill is at work, which may take hours, snapshots go on and
-the standby is looked after. SIGTERM ends it and leaves the standby and the restores running. Under systemd it is a
-service of Type=notify. With -o json it writes one plan a line. Needs root.
+the standby is looked after. SIGTERM ends it and leaves the standby and the
+restores running. Under systemd it is a service of Type=notify. With -o json it
+writes one plan a line. Needs root.
 
 ` + exitHelp,
 		Args: cobra.NoArgs,
