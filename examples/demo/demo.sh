@@ -168,6 +168,8 @@ up() {
 	note "psql \"$connect user=postgres dbname=postgres\""
 	note "$program status -f $site"
 	note "zfs list -r -t all $POOL"
+	note "The table back to the primary, which lets its superuser in over its socket only:"
+	note "{ echo 'BEGIN;'; pg_dump --table=pgbench_accounts '$connect user=postgres dbname=postgres' && echo 'COMMIT;'; } | (cd / && runuser -u postgres -- psql --no-psqlrc --set=ON_ERROR_STOP=1 -h $STATE/primary -p $PRIMARY_PORT)"
 	note "Take the restore out of $site and apply: it is gone, the standby stays."
 	note "make demo-down leaves nothing."
 }
