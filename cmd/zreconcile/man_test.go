@@ -50,8 +50,8 @@ func TestManualPages(t *testing.T) {
 	if text := rendered(t, filepath.Join(dir, "zreconcile-plan.1")); !strings.Contains(text, "  2  plan --detailed-exitcode: there are changes\n") {
 		t.Errorf("the exit statuses do not stand line by line:\n%s", text)
 	}
-	if text := rendered(t, filepath.Join(dir, "zreconcile-site.5")); !strings.Contains(text, "standby.primary.passwordFrom.credential") {
-		t.Errorf("a key is missing:\n%s", text)
+	if text := rendered(t, filepath.Join(dir, "zreconcile-site.5")); !strings.Contains(text, "standby.primary.passwordFrom.credential") || !strings.Contains(text, "<prefix>-") {
+		t.Errorf("a key is missing, or a < became something else:\n%s", text)
 	}
 }
 
@@ -142,7 +142,7 @@ stand in files of their own, **site.d/\*.yaml** beside this one, each with the k
 # KEYS
 `, date.Format("Jan 2006"), word(root, "description"))
 	entry := func(key, kind, about string) {
-		fmt.Fprintf(&page, "**%s** (%s)\n: %s\n\n", key, kind, strings.ReplaceAll(about, "<", "&lt;"))
+		fmt.Fprintf(&page, "**%s** (%s)\n: %s\n\n", key, kind, strings.ReplaceAll(about, "<", `\<`))
 	}
 	(&siteReference{entry, keyword(root, "$defs")}).keys(root, "")
 	page.WriteString("# FILES\n**/etc/zreconcile/site.yaml**\n: where every command looks last\n\n" +
