@@ -77,6 +77,9 @@ func readBounded(path string) ([]byte, error) {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.IsDir() {
+		if filepath.Base(filepath.Dir(path)) == fragmentDir {
+			return nil, fmt.Errorf("read the site file: %s is a folder: only files belong into %s", path, fragmentDir)
+		}
 		return nil, fmt.Errorf("read the site file: %s is a folder: name the file in it with -f", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))

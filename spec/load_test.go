@@ -116,6 +116,13 @@ func TestLoadOfNoFile(t *testing.T) {
 	if _, _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("error of a folder: %v", err)
 	}
+	site := filepath.Join(t.TempDir(), "site.yaml")
+	if err := os.MkdirAll(filepath.Join(filepath.Dir(site), "site.d", "x.yaml"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Load(site); err == nil || !strings.Contains(err.Error(), "only files belong into site.d") {
+		t.Errorf("error of a folder in site.d: %v", err)
+	}
 }
 
 func TestFileOfTenMegabytes(t *testing.T) {
