@@ -69,6 +69,7 @@ func runApply(ctx context.Context, p *program, o applyOptions) error {
 	if err != nil { // it ended on the way: what was done until then is told as well
 		plan.Failures = append(plan.Failures, err.Error())
 	}
+	plan.Notes = append(plan.Notes, strays(only, site, plan)...)
 	if err := p.writePlan(site, plan, func(v view, plan reconcile.Plan) { showApply(v, plan, told) }); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,10 +65,34 @@ func runPlan(ctx context.Context, p *program, o planOptions) error {
 	if err != nil {
 		return p.fail(p.asUser(err), blankPlan(site.Name))
 	}
+	plan.Notes = append(plan.Notes, strays(only, site, plan)...)
 	if err := p.writePlan(site, plan, showPlan); err != nil {
 		return err
 	}
 	return report(planStatus(plan, o.detailed))
+}
+
+// strays says which names of --only are those of nothing: a name that was
+// mistyped would look like one for which there is nothing to do.
+func strays(only reconcile.Only, site *spec.Site, plan reconcile.Plan) []string {
+	known := map[string]bool{}
+	for _, r := range site.Restores {
+		known["restore/"+r.Name] = true
+	}
+	for _, d := range site.Datasets {
+		known["dataset/"+d.Name] = true
+	}
+	for _, c := range plan.Changes { // such as of a restore that left the file
+		known[c.Kind+"/"+c.Name] = true
+	}
+	var notes []string
+	for _, o := range only {
+		kind, name, named := strings.Cut(o, "/")
+		if named && (kind == "restore" || kind == "dataset") && !known[o] {
+			notes = append(notes, "--only "+o+": the file has no "+kind+" "+name)
+		}
+	}
+	return notes
 }
 
 // sameMoment is how far --at may lie back: a script takes the time and uses it
