@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/zreconcile/zreconcile/spec"
@@ -250,6 +251,9 @@ func (p *Plan) settle(left Plan) {
 			c.Result = Done // an earlier step brought it about
 		}
 	}
+	p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool { // an earlier step lifted it
+		return c.Action == Block && c.Result == Done
+	})
 	for _, c := range left.Changes {
 		if known[c.key()] {
 			continue

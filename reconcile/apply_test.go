@@ -95,6 +95,7 @@ func TestSettle(t *testing.T) {
 		{"it still differs", []Change{with(create, Done)}, []Change{create}, []string{"create pool/p failed: it was changed, and still differs: because"}},
 		{"done, and blocked since", []Change{with(create, Done)}, []Change{block}, []string{"create pool/p done", "block pool/p skipped: because"}},
 		{"a block stays one", []Change{with(block, Skipped)}, []Change{block}, []string{"block pool/p skipped"}},
+		{"an earlier step lifted the block", []Change{with(create, Done), changeOf(Block, "wal", "a")}, nil, []string{"create pool/p done"}},
 		{"an earlier step did it", []Change{create}, nil, []string{"create pool/p done"}},
 		{"never come to", []Change{create}, []Change{create}, []string{"create pool/p skipped: " + needsBad}},
 		{"a removal that is not wanted any more", []Change{remove}, nil, []string{"delete retention/s skipped: it is not to be removed any more"}},
