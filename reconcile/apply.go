@@ -225,6 +225,13 @@ func (a *applying) finish(ctx context.Context) error {
 	a.plan.settle(left)
 	a.plan.Converged = left.Converged
 	a.plan.Next, a.plan.Notes, a.plan.Failures = left.Next, left.Notes, left.Failures
+	// A snapshot of this apply is newer than the moment it began. Where that changes
+	// nothing, it is not what falls due next.
+	if present := a.host.Clock(); present.After(a.now) {
+		if at := Diff(a.site, *a.state, present, a.only); at.Converged {
+			a.plan.Next = at.Next
+		}
+	}
 	return nil
 }
 
