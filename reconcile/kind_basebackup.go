@@ -139,6 +139,9 @@ func mountBlock(in *view, dir string) (why, mend string) {
 	case in.state.ZFS.Pool != nil && in.state.ZFS.Pool.AltRoot != "":
 		return fmt.Sprintf("pool %s was imported under %s, so dataset %s, which should hold %s, is mounted at %s", in.site.Pool.Name, in.state.ZFS.Pool.AltRoot, p.Dataset, dir, d.Mountpoint),
 			fmt.Sprintf("import it without an altroot: zpool export %s; zpool import %s", in.site.Pool.Name, in.site.Pool.Name)
+	case d.Mounted && d.Mountpoint != p.Mountpoint:
+		return fmt.Sprintf("dataset %s, which should hold %s, is mounted at %s, and not at %s", p.Dataset, dir, d.Mountpoint, p.Mountpoint),
+			fmt.Sprintf("zfs set mountpoint=%s %s; an apply does so, where the file has that mountpoint", p.Mountpoint, p.Dataset)
 	}
 	return fmt.Sprintf("dataset %s, which should hold %s, is not mounted at %s (mounted: %v, mountpoint: %s)", p.Dataset, dir, p.Mountpoint, d.Mounted, d.Mountpoint),
 		fmt.Sprintf("zfs mount %s; for an encrypted one, zfs load-key %s before", p.Dataset, p.Dataset)

@@ -62,6 +62,11 @@ func TestDiffBasebackup(t *testing.T) {
 			unmount(s, "zp1/data")
 			mount(s, "zp1/data", "/elsewhere")
 		})},
+		"its mountpoint is another": {empty: true, only: only, want: blocked, from: state(func(s *State) {
+			unmount(s, "zp1/data")
+			dataset(s, "zp1/data").Mountpoint, dataset(s, "zp1/data").Mounted = "/elsewhere", true
+			mount(s, "zp1/data", "/elsewhere")
+		})},
 		"another dataset is mounted there": {empty: true, only: only, want: blocked, from: state(func(s *State) {
 			unmount(s, "zp1/data")
 			mount(s, "zp1/other", "/data")
