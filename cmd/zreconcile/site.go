@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/zreconcile/zreconcile/reconcile"
@@ -49,7 +50,12 @@ type invalidError struct {
 }
 
 func (e *invalidError) Error() string {
-	return e.path + " is invalid: " + plural(len(e.problems.Errors()), "error") + ", nothing was done"
+	found := e.problems.Errors()
+	path := e.path
+	if len(found) > 0 && found[0].Pos.File != "" && !slices.ContainsFunc(found, func(p spec.Problem) bool { return p.Pos.File != found[0].Pos.File }) {
+		path = found[0].Pos.File // perhaps one of site.d
+	}
+	return path + " is invalid: " + plural(len(found), "error") + ", nothing was done"
 }
 
 // readSite reads the site file; the error is an *invalidError where it does not
