@@ -249,7 +249,7 @@ func locateSnapshot(ctx context.Context, r reach, bases []Snapshot, name string)
 		}
 		return found, nil
 	}
-	return Resolution{}, refuse("", "there is no snapshot %s of this site", name)
+	return Resolution{}, refuse("", "there is no snapshot %s of this site%s", name, labelled(bases, name))
 }
 
 // locateLatest stops after the last complete record received.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zreconcile/zreconcile/spec"
@@ -83,5 +84,16 @@ func (h *Host) ReleaseSnapshot(ctx context.Context, site *spec.Site, name string
 		}
 		return held, nil
 	}
-	return false, fmt.Errorf("there is no snapshot %s of site %s; zreconcile status lists them", name, site.Name)
+	return false, fmt.Errorf("there is no snapshot %s of site %s%s; zreconcile status lists them", name, site.Name, labelled(ours(site, in.state), name))
+}
+
+// labelled says which snapshot bears as its label what was given as a name; ""
+// where none does.
+func labelled(list []Snapshot, name string) string {
+	for _, s := range slices.Backward(list) {
+		if s.Label == name && name != "" {
+			return ", but that is the label of " + s.Name
+		}
+	}
+	return ""
 }

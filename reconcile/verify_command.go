@@ -58,5 +58,5 @@ func (in *view) toVerify(name string) (Snapshot, error) {
 			return s, nil
 		}
 	}
-	return Snapshot{}, fmt.Errorf("%w: there is no snapshot %s of site %s that can be restored; zreconcile status lists them", ErrRefused, name, in.site.Name)
+	return Snapshot{}, fmt.Errorf("%w: there is no snapshot %s of site %s that can be restored%s; zreconcile status lists them", ErrRefused, name, in.site.Name, labelled(list, name))
 }
