@@ -212,8 +212,10 @@ func (h *Host) whole(ctx context.Context) (err error) {
 	if l == nil || l.all == nil || l.standby != nil {
 		return nil
 	}
-	l.standby, err = h.awaitLock(ctx, l.site, lockStandby)
-	return err
+	if l.standby, err = h.awaitLock(ctx, l.site, lockStandby); err != nil {
+		return hostError{err}
+	}
+	return nil
 }
 
 // files are those that a program which we run inherits.

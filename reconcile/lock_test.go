@@ -291,3 +291,21 @@ func TestAnUrgentRunGoesFirst(t *testing.T) {
 		t.Errorf("after the urgent run: %v", err)
 	}
 }
+
+// That the lock can't be had again says nothing of the snapshot that a drill is
+// about.
+func TestALockThatIsLostIsNoVerdict(t *testing.T) {
+	h := lockingHost(t)
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	if h.Folders.Run = filepath.Join(t.TempDir(), "file"); os.WriteFile(h.Folders.Run, nil, 0o600) != nil {
+		t.Fatal("no file can be made")
+	}
+	err = h.aside(t.Context(), func() error { return nil })
+	if err == nil || !noVerdict(t.Context(), err) {
+		t.Errorf("it is a verdict: %v", err)
+	}
+}
