@@ -105,7 +105,7 @@ func newWALPush() *cobra.Command {
 		Long: `Copies a WAL file into the archive, durably and under its name only when it is
 whole. The same content again is success; other content is refused. Exits 0 when
 the file is in the archive, and 1 otherwise: PostgreSQL tries again.`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1, "wal push needs the path of one WAL file (%p)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return answer("push", false, wal.Push(cmd.Context(), wal.PushRequest{
 				Path: args[0], Archive: a.dir, DataDir: dataDir, SystemID: a.systemID, Mount: a.mount(),
@@ -133,7 +133,7 @@ a timeline's history is shown once the pg_wal of DEST has anything of it: the li
 standby hears of a failover from its primary. Exits 0 when DEST holds the file and
 1 when it is provably absent. Any other outcome is 255 with --clone, where it must
 stop recovery, and 1 without, where PostgreSQL tries again.`,
-		Args: cobra.ExactArgs(2),
+		Args: exactly(2, "wal get needs the name of a WAL file and where to put it (%f %p)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := wal.GetRequest{
 				Name: args[0], Dest: args[1], Archive: a.dir, Live: live, SystemID: a.systemID,
@@ -164,4 +164,14 @@ func answer(verb string, clone bool, err error, cmd *cobra.Command) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "zreconcile wal %s: %v\n", verb, err)
 	}
 	return report(wal.ExitCode(err, clone))
+}
+
+// exactly wants so many arguments.
+func exactly(n int, needs string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("%s, and got %d", needs, len(args))
+		}
+		return nil
+	}
 }
