@@ -80,7 +80,7 @@ const withheld = "\x00"
 // no later check speaks of it again.
 func (d *draft) schemaProblem(root *node, p schema.Problem) {
 	at := root.locate(p.Pointer)
-	if at.faulty {
+	if at.faulty && p.Key == "" { // a key is a fault of its own: every, mistyped, leaves none of schedule and every
 		return
 	}
 	problem := Problem{Pos: at.place(), Message: p.Message, Hint: suggest(p.Key, p.Known)}
