@@ -80,7 +80,7 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 		LockTimeout: o.lockTimeout,
 		Notify:      notifySystemd,
 		OnPlan:      func(plan reconcile.Plan) { p.tellPlan(told, plan) },
-		OnRound:     told.rounds(onRound),
+		OnRound:     told.rounds((&verdicts{log: p.log, clock: p.clock}).rounds(onRound)),
 		Reload:      reload,
 		Life:        life,
 	})
