@@ -36,7 +36,7 @@ var docsPages = map[string]docsPage{
 	"howto/re-seed.md":                 {},
 	"howto/remove-zreconcile.md":       {untested: []string{"$ sudo systemctl disable --now zreconcile"}},
 	"howto/restore-drills.md":          {},
-	"howto/monitor.md":                 {untested: []string{"$ sudo zreconcile watch --metrics :9187"}},
+	"howto/monitor.md":                 {untested: []string{"$ sudo zreconcile watch --metrics :19187"}},
 	"howto/copies-off-the-host.md":     {untested: []string{"$ sudo syncoid --no-sync-snap --no-rollback --sendoptions=p --recvoptions=u tank/pg root@backup.example.com:tank2/orders/pg", "jobs:"}},
 	"howto/move-to-a-new-host.md":      {untested: []string{"$ sudo systemctl disable --now zreconcile zreconcile-orders-prod"}},
 	"howto/config-management.md":       {elsewhere: "its role and playbook have tests of their own"},
@@ -135,7 +135,7 @@ func newDocsHost(t *testing.T) *docsHost {
 	h.subst = []substitution{
 		{"/etc/zreconcile", etc}, {"/var/tmp/tutorial", filepath.Join(s.Dir, "tutorial")}, {"/dev/disk/by-id/nvme-A", s.Vdev}, {"/dev/disk/by-id/nvme-B", s.Vdev + "2"}, {"/dev/disk/by-id", s.Dir},
 		{"supervisor: auto", "supervisor: process"}, // systemd, where it runs, is not this test's
-		{"9187", text(freePort(t))}, {"db1.example.com", "127.0.0.1"}, {"db2.example.com", "127.0.0.2"}, {"10.0.0.0/8", "127.0.0.0/8"}, {"orders-prod", h.owner}, {"orders-new", h.owner + "n"}, {"tank2", s.Name + "2"}, {"tank", s.Name},
+		{"19187", text(freePort(t))}, {"db1.example.com", "127.0.0.1"}, {"db2.example.com", "127.0.0.2"}, {"10.0.0.0/8", "127.0.0.0/8"}, {"orders-prod", h.owner}, {"orders-new", h.owner + "n"}, {"tank2", s.Name + "2"}, {"tank", s.Name},
 		{"5432", text(s.Primary.Port)}, {"5433", text(port)}, {"5434", text(port + 1)}, {"5435", text(port + 2)}, {"5436", text(port + 3)},
 		{"/usr/lib/postgresql/15/bin", s.Primary.BinDir}, {"/var/log/postgresql/postgresql-15-main.log", filepath.Join(s.Primary.Dir, "log")},
 		{"/var/lib/postgresql/15/main", s.Primary.DataDir},

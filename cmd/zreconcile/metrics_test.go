@@ -155,7 +155,7 @@ func TestMetricsListenOnLocalhost(t *testing.T) {
 	if host, _, _ := strings.Cut(listener.Addr().String(), ":"); host != "127.0.0.1" && !strings.HasPrefix(listener.Addr().String(), "[::1]") {
 		t.Errorf("it listens on %s", listener.Addr())
 	}
-	if _, err := listenMetrics(context.Background(), "9187"); !errors.As(err, new(usageError)) {
+	if _, err := listenMetrics(context.Background(), "19187"); !errors.As(err, new(usageError)) {
 		t.Errorf("an address without a port: %v", err)
 	}
 }

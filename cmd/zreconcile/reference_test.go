@@ -287,7 +287,7 @@ func flagTable(flags *pflag.FlagSet) string {
 }
 
 func referenceOfMetrics(page *bytes.Buffer) error {
-	page.WriteString("# The metrics\n\nWhat `zreconcile watch --metrics :9187` serves at `/metrics`; the page is made from the program.\n" +
+	page.WriteString("# The metrics\n\nWhat `zreconcile watch --metrics :19187` serves at `/metrics`; the page is made from the program.\n" +
 		"What is not known at the moment is left out of a scrape: no alert takes a guess for a fact.\n" +
 		"Rules for them are in [examples/prometheus](../../examples/prometheus/alerts.yaml), and a dashboard is in\n" +
 		"[examples/grafana](../../examples/grafana/zreconcile.json).\n\n| metric | labels | is |\n|---|---|---|\n")

@@ -40,7 +40,7 @@ writes one plan a line. Needs root.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runWatch(cmd.Context(), p, o) },
 	}
-	cmd.Flags().StringVar(&o.metrics, "metrics", "", "serve /metrics for Prometheus, /healthz and /readyz on `ADDR`, such as :9187 (of localhost unless a host is named)")
+	cmd.Flags().StringVar(&o.metrics, "metrics", "", "serve /metrics for Prometheus, /healthz and /readyz on `ADDR`, such as :19187 (of localhost unless a host is named)")
 	addLockTimeout(cmd, &o.lockTimeout)
 	return cmd
 }
