@@ -15,6 +15,7 @@ import (
 // keeps the last good one in force, starts a standby that died, and leaves
 // everything running when it goes.
 func TestWatch(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	watch := s.start(t, "watch")
 	eventually(t, "watch to seed the standby", func() bool {
