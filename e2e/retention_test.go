@@ -89,12 +89,26 @@ func (s *site) archived(t *testing.T) []string {
 // others make meanwhile would leave nobody who needs it.
 func TestPitfall19_TheBackupsOwnWALIsArchived(t *testing.T) {
 	s := newSite(t, ownPrimary(t, primary.Plain))
+	s.Set["wal_keep_size"] = "0" // what nobody needs is removed by the next restartpoint
+	s.write(t)
 	s.converges(t)
 	label, err := os.ReadFile(filepath.Join(s.DataDir(), "backup_label.old"))
 	must(t, err)
 	_, rest, _ := strings.Cut(string(label), "(file ")
 	segment, _, _ := strings.Cut(rest, ")")
-	// Where the standby had to receive it anew, its archiver brings it.
+	// pg_basebackup marks it as archived, so that it would be removed and never
+	// archived, unless it stopped before it had seen the segment's end.
+	if _, err := os.Stat(filepath.Join(s.DataDir(), "pg_wal", "archive_status", segment+".done")); err == nil {
+		t.Logf("%s is marked", segment)
+		if !slices.Contains(s.archived(t), segment) {
+			t.Errorf("%s, in which the backup began, is not in the archive", segment)
+		}
+		return
+	}
+	t.Logf("%s is not marked: the server itself has it archived before it removes it", segment)
+	must(t, s.Primary.Exec("CREATE TABLE moves_on ()", "SELECT pg_switch_wal()", "DROP TABLE moves_on", "CHECKPOINT"))
+	s.caughtUp(t)
+	s.asOSUser(t, "psql", "-h", s.Dir+"/s", "-p", text(s.Port), "-qXc", "CHECKPOINT", "postgres")
 	eventually(t, "the segment "+segment+", in which the backup began, to be in the archive", func() bool {
 		return slices.Contains(s.archived(t), segment)
 	})
