@@ -22,11 +22,18 @@ func lockingHost(t *testing.T) *Host {
 	return h
 }
 
+// lockingHosts are two runs on one machine.
+func lockingHosts(t *testing.T) (h, other *Host) {
+	t.Helper()
+	h, other = lockingHost(t), lockingHost(t)
+	other.Folders = h.Folders
+	return h, other
+}
+
 // A long step gives up what guards the standby and its snapshots, and nothing
 // else; it comes back to the lock only when whoever cares for them has ended.
 func TestTheStandbyIsCaredForBesideALongStep(t *testing.T) {
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	lock, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -62,8 +69,7 @@ func TestTheStandbyIsCaredForBesideALongStep(t *testing.T) {
 
 // The step's own error is told, and so is the end of the wait for the lock.
 func TestALongStepThatFails(t *testing.T) {
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	if _, err := h.Lock(t.Context(), "a", 0); err != nil {
 		t.Fatal(err)
 	}
@@ -84,8 +90,7 @@ func TestALongStepThatFails(t *testing.T) {
 // A killed run's program keeps what its run held when it was started: the whole
 // lock, or beside a long step all but what guards the standby.
 func TestProgramsInheritTheLock(t *testing.T) {
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	lock, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -127,8 +132,7 @@ func TestProgramsInheritTheLock(t *testing.T) {
 }
 
 func TestWhoWaitsIsToldForWhat(t *testing.T) {
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	lock, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -146,8 +150,7 @@ func TestWhoWaitsIsToldForWhat(t *testing.T) {
 // A run that ended is not taken for the one that is waited for, such as a snapshot
 // that a person takes, which says nothing of itself.
 func TestWhoWaitsIsNotToldOfWhoEnded(t *testing.T) {
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	ended, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -166,8 +169,7 @@ func TestWhoWaitsIsNotToldOfWhoEnded(t *testing.T) {
 
 // A drill gives way to a restore that waits for it, and to nothing less.
 func TestADrillGivesWay(t *testing.T) {
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	lock, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -202,8 +204,7 @@ func (s standIn) Start(context.Context) error         { return s.start() }
 // time is not thrown away for it, and no drill fails.
 func TestTheLimitOfALongStepIsItsOwn(t *testing.T) {
 	const limit = 200 * time.Millisecond
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	lock, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -234,8 +235,7 @@ func TestTheLimitOfALongStepIsItsOwn(t *testing.T) {
 // A drill that gave way does not wait for who cares for the standby; what comes
 // after it in the apply does.
 func TestNothingIsDecidedWithAPartOfTheLock(t *testing.T) {
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	lock, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -261,8 +261,7 @@ func TestNothingIsDecidedWithAPartOfTheLock(t *testing.T) {
 // Whoever gave way, and wants the lock again at once, such as a watch to which
 // other things are due, gets it after the urgent run.
 func TestAnUrgentRunGoesFirst(t *testing.T) {
-	h, other := lockingHost(t), lockingHost(t)
-	other.Folders = h.Folders
+	h, other := lockingHosts(t)
 	lock, err := h.Lock(t.Context(), "a", 0)
 	if err != nil {
 		t.Fatal(err)
