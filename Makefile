@@ -16,15 +16,20 @@ NFPM := $(NFPM_DIR)/nfpm
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 DIST ?= dist
 FUZZTIME ?= 10s
+SUITE ?= trixie
+RUN ?=
+PACKAGE ?= e2e
 DURATION ?= 30m
+# What the tests in virtual machines may take; those of RUN may be all, for hours.
+TIMEOUT ?= $(if $(RUN),12h,60m)
 
-.PHONY: build deb test oracle lint bench demo demo-down fuzz clean help
+.PHONY: build deb test test-elsewhere vm-image e2e-vm oracle lint bench demo demo-down fuzz clean help
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## bin/zreconcile
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/zreconcile ./cmd/zreconcile
+	VERSION='$(VERSION)' cmd/zreconcile/build.sh bin/zreconcile
 
 deb: $(NFPM) ## dist/zreconcile_VERSION_ARCH.deb, for GOARCH (amd64, arm64)
 	VERSION='$(VERSION)' DIST='$(DIST)' cmd/zreconcile/package/deb.sh $(NFPM)
@@ -35,11 +40,21 @@ $(NFPM):
 test: ## vet, all tests, and the whole walk on real ZFS and PostgreSQL (root)
 	./e2e/setup.sh tests
 	go vet ./...
-	go test ./... -p 1 -count=1 -timeout 45m
+	go test ./... -p 1 -parallel 2 -count=1 -timeout 30m
 
 oracle: ## restores to random moments against pg_waldump, for DURATION; SEED repeats a run (root)
 	./e2e/setup.sh
 	ZRECONCILE_ORACLE_DURATION=$(DURATION) ZRECONCILE_ORACLE_SEED=$(SEED) go test ./e2e -run '^TestOracle$$' -count=1 -timeout 0 -v
+
+test-elsewhere: ## make test on another Debian with its PostgreSQL, at full speed (root; SUITE=trixie has 17)
+	./e2e/elsewhere.sh $(SUITE) make test
+
+vm-image: ## the virtual machine with OpenZFS and systemd, in the cache (root; SUITE=trixie or bookworm)
+	./e2e/setup.sh vm
+	./e2e/vm/image.sh $(SUITE)
+
+e2e-vm: vm-image ## tests in such machines: what CI has time for, or RUN of those of PACKAGE, e2e or zfs; RUN=. is all; TIMEOUT ends it (root)
+	ZRECONCILE_VM_SUITE=$(SUITE) ZRECONCILE_VM_PACKAGE=$(PACKAGE) ZRECONCILE_VM_TESTS='$(RUN)' go test -tags vm ./e2e/vm $(if $(RUN),-run '^TestSuite$$') -count=1 -parallel 3 -timeout $(TIMEOUT) -v
 
 lint: $(GOLANGCI) ## golangci-lint, with the direction of imports
 	$(GOLANGCI) run ./...

@@ -13,6 +13,7 @@ import (
 // yet is a copy of the primary, only the primary tells. Where it can't be asked,
 // the plan says why, once, and changes nothing.
 func TestAdoptionWithoutThePrimary(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	managed, password := filepath.Join(s.DataDir(), "zreconcile.conf"), filepath.Join(s.Dir, "password")

@@ -56,7 +56,7 @@ func (p *playbook) run(t *testing.T, ok bool, args ...string) (changed int, said
 	must(t, err)
 	cmd := exec.CommandContext(ctx, "ansible-playbook", append([]string{"--inventory", inventory, "--extra-vars", "@vars.yml", "play.yml"}, args...)...)
 	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), "ANSIBLE_ROLES_PATH="+roles, "ANSIBLE_PIPELINING=1", "ANSIBLE_NOCOLOR=1", "ANSIBLE_LOCALHOST_WARNING=0", "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), "ANSIBLE_ROLES_PATH="+roles, "ANSIBLE_PIPELINING=1", "ANSIBLE_NOCOLOR=1", "ANSIBLE_LOCALHOST_WARNING=0", "ANSIBLE_PYTHON_INTERPRETER=auto_silent", "LC_ALL=C.UTF-8")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
@@ -87,6 +87,7 @@ func (p *playbook) isConverged(t *testing.T) {
 // made, nothing to do then, drift that --check shows and the next run mends, and a
 // site that is refused or blocked, with the reasons.
 func TestAnsible(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	must(t, os.Remove(s.File()))
 	must(t, os.Remove(filepath.Join(s.Dir, "password")))

@@ -85,7 +85,8 @@ func mutations(other []byte) []mutation {
 // snapshot has a good copy, and else refused, and status does not advertise the
 // moment; the live standby goes on as if nothing were. Pitfalls 16, 17.
 func TestArchiveMutations(t *testing.T) {
-	s := newSite(t, sharedPrimary(t, primary.Odd)) // segments of 1 MB
+	t.Parallel()
+	s := newSite(t, ownPrimary(t, primary.Odd)) // segments of 1 MB, and no table of another test
 	s.converges(t)
 	s.stepTable(t)
 	s.commit(t, 1)
@@ -209,7 +210,14 @@ func TestArchiveMutations(t *testing.T) {
 // and in no other place than its own pg_wal.
 func (s *site) baseWithDamage(t *testing.T, snapshot string) {
 	t.Helper()
-	v := s.victim(t, s.onPrimary(t, "SELECT pg_walfile_name('"+s.status(t).Snapshots[0].RedoLSN+"'::pg_lsn + 1)"))
+	name := s.onPrimary(t, "SELECT pg_walfile_name('"+s.status(t).Snapshots[0].RedoLSN+"'::pg_lsn + 1)")
+	if _, err := os.Stat(s.inArchive(name)); err != nil {
+		// pg_basebackup did not mark it (see pitfall 19): the server has it archived
+		// before it removes it, and here now.
+		s.putWAL(t, s.DataDir()+"/pg_wal/archive_status/"+name+".ready", nil)
+		s.switchSegment(t)
+	}
+	v := s.victim(t, name)
 	header := func(good []byte) []byte {
 		return append(make([]byte, walPage), good[walPage:]...)
 	}
@@ -284,6 +292,7 @@ func some(list []mutation, names ...string) []mutation {
 // the archive. The standby stays with its primary, also when it starts anew, and
 // follows it to the real timeline of that number. Pitfall 34.
 func TestRogueHistory(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Odd))
 	s.converges(t)
 	early := s.onPrimary(t, insertedTo)

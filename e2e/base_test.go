@@ -148,6 +148,7 @@ func utc(t *testing.T, text string) time.Time {
 // order, behind a primary that is gone: no record follows at which a server could
 // stop. Each kind of target that lies there is served all the same.
 func TestPitfall13_CleanlyStopped(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, timedPrimary(t))
 	s.converges(t)
 	first := s.snapshotNames(t)[0]
@@ -209,6 +210,7 @@ func (s *site) atTheEndOfWAL(t *testing.T) {
 // yet holds is no base for a restore. No snapshot is taken of it, and one that
 // somebody made and marked all the same is not used.
 func TestPitfall14_NoBase(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	snapshots := s.snapshotNames(t)

@@ -17,6 +17,7 @@ const planBudget = 6
 
 // TestPlanBudget counts the processes of an empty plan. Pitfall 46.
 func TestPlanBudget(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	few := s.countedPlan(t)

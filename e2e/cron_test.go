@@ -46,6 +46,7 @@ func cron(ctx context.Context, command string, mail *bytes.Buffer) *exec.Cmd {
 // though the servers that it started outlive it; and mail comes only where something
 // is wrong.
 func TestCron(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	keep, check, apply := s.cronCommand(t, "watch"), s.cronCommand(t, "status"), s.cronCommand(t, "apply")
 

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +31,7 @@ var docsPages = map[string]docsPage{
 	"howto/adopt-an-existing-host.md":  {bare: true},
 	"howto/recover-a-dropped-table.md": {},
 	"howto/primary-is-dead.md":         {untested: []string{"$ sudo systemctl disable --now zreconcile"}},
+	"howto/a-disk-failed.md":           {untested: []string{"$ sudo zpool replace tank /dev/disk/by-id/nvme-B /dev/disk/by-id/nvme-C", "$ sudo zpool clear tank"}},
 	"howto/rotate-the-password.md":     {},
 	"howto/re-seed.md":                 {},
 	"howto/remove-zreconcile.md":       {untested: []string{"$ sudo systemctl disable --now zreconcile"}},
@@ -52,8 +52,10 @@ type docsPage struct {
 // TestDocs runs what docs tell people to type, as they would, and compares what
 // the pages show with what is printed.
 func TestDocs(t *testing.T) {
+	t.Parallel()
 	for _, page := range docsWithCommands(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(page), ".md"), func(t *testing.T) {
+			t.Parallel()
 			p, known := docsPages[page]
 			if !known {
 				t.Fatalf("docsPages does not list docs/%s", page)
@@ -131,7 +133,7 @@ func newDocsHost(t *testing.T) *docsHost {
 	h := &docsHost{site: s, owner: "zrs" + strings.TrimPrefix(s.Name, "zrt"), learned: learning(nil)}
 	etc := filepath.Join(s.Dir, "etc")
 	must(t, os.MkdirAll(filepath.Join(etc, "site.d"), 0o755))
-	port := freePorts(t, 4)
+	port := freePort(t) // and those behind it
 	h.subst = []substitution{
 		{"/etc/zreconcile", etc}, {"/var/tmp/tutorial", filepath.Join(s.Dir, "tutorial")}, {"/dev/disk/by-id/nvme-A", s.Vdev}, {"/dev/disk/by-id/nvme-B", s.Vdev + "2"}, {"/dev/disk/by-id", s.Dir},
 		{"supervisor: auto", "supervisor: process"}, // systemd, where it runs, is not this test's
@@ -142,30 +144,11 @@ func newDocsHost(t *testing.T) *docsHost {
 	}
 	must(t, os.WriteFile(filepath.Join(etc, "primary.password"), []byte(s.Password), 0o600))
 	must(t, os.Remove(s.File()))
-	sparseFile(t, s.Vdev+"2")
+	newVdev(t, s.Vdev+"2", 1<<30)
 	t.Cleanup(func() { h.removeMore(t) })
 	h.standbys = []string{fmt.Sprintf("host=/run/zreconcile/%s port=%d", h.owner, port)}
 	h.shell = newShell(t, h.environment(etc))
 	return h
-}
-
-// freePorts finds some in a row, and returns the first.
-func freePorts(t testing.TB, n int) int {
-	t.Helper()
-	for range 100 {
-		first, free := freePort(t), true
-		for port := first + 1; port < first+n; port++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if free = free && err == nil; err == nil {
-				must(t, l.Close())
-			}
-		}
-		if free {
-			return first
-		}
-	}
-	t.Fatalf("no %d free ports in a row", n)
-	return 0
 }
 
 func (h *docsHost) environment(etc string) []string {

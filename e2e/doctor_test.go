@@ -81,6 +81,7 @@ func (s *site) faultless(t testing.TB) doctorJSON {
 
 // TestDoctor spoils a site in many ways, and is told of each, and of its mend.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	s := newSite(t, p)
 	s.faultless(t) // what apply is going to make is missing, and no fault

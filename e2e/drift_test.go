@@ -13,6 +13,7 @@ import (
 // TestDrift changes things behind the program's back, one after the other on
 // one host: each is seen by plan, named, and mended by apply.
 func TestDrift(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	tests := []struct {
@@ -99,6 +100,7 @@ func (s *site) standbyStreams(t *testing.T) {
 // A standby that somebody promoted is a person's business: nothing starts,
 // stops or rewinds it.
 func TestPromotedStandbyIsBlocked(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.asOSUser(t, "pg_ctl", "promote", "-w", "-D", s.DataDir())
@@ -119,6 +121,7 @@ func TestPromotedStandbyIsBlocked(t *testing.T) {
 // Strangers' datasets, clones and snapshots below ours show our marks by
 // inheritance, and survive whatever we do. Pitfall 54.
 func TestPitfall54_StrangersSurvive(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.Retention = "{last: 1}"
 	s.write(t)
@@ -154,6 +157,7 @@ func TestPitfall54_StrangersSurvive(t *testing.T) {
 // A standby that allows less than its primary pauses (from 14 on) or stops:
 // what the primary raises is raised here, by the restart that it needs. Pitfall 40.
 func TestPitfall40_FollowsTheRaisedMinimums(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	s := newSite(t, p)
 	s.converges(t)

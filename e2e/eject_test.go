@@ -17,6 +17,7 @@ import (
 // after a restart by hand, and nothing of the program is left that they need. An
 // apply of the same file adopts the standby again.
 func TestEject(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.Slot = "zreconcile"
 	s.write(t)
@@ -63,7 +64,7 @@ func TestEject(t *testing.T) {
 	s.caughtUp(t)
 
 	// Nothing of ours is there any more when they start again.
-	must(t, os.Remove("/var/lib/zreconcile/"+s.Name+"/zreconcile"))
+	must(t, os.Remove(s.helper()))
 	for _, dir := range []string{s.DataDir(), restore.dataDir} {
 		s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", dir)
 		s.asOSUser(t, "pg_ctl", "start", "-w", "-D", dir, "-l", filepath.Join(dir, "by-hand.log"))
@@ -178,6 +179,7 @@ func (s *site) adoptsAgain(t *testing.T) {
 // TestEjectKeepsTheSlotOfAStandbyThatNeedsIt: while the standby is away, the
 // slot keeps what it lacks; it goes once the standby streams again.
 func TestEjectKeepsTheSlotOfAStandbyThatNeedsIt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.Slot = "zreconcile"
 	s.write(t)

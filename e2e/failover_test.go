@@ -66,6 +66,7 @@ func at(moment string) string { return fmt.Sprintf("time: %q", moment) }
 // of the segment in which it was as well, whatever names them and from whichever
 // snapshot they begin.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		kind primary.Kind
 		end  func(*primary.Primary) error // of the old primary
@@ -166,6 +167,7 @@ func (s *site) failsOver(t *testing.T, m *moments, n int, end func(*primary.Prim
 // pg_control does not tell of the new timeline, and that finds no primary any
 // more: the latest moment is still that of what it received.
 func TestFailoverThenAlone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)
@@ -212,6 +214,7 @@ func (s *site) killStandby(t testing.TB) {
 // until a person moves it aside. What the abandoned timeline holds can be had
 // as long as it is the standby's, and its snapshots after that, too.
 func TestStandbyAheadOfFailover(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Odd))
 	s.converges(t)
 	s.stepTable(t)
@@ -292,6 +295,7 @@ func (s *site) restoredBeside(t *testing.T, m moments) {
 // made. The history comes with the base backup, and the archiver is not told of
 // it; what a stranger leaves in its place misleads nobody.
 func TestPrimaryOnALaterTimeline(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Odd))
 	next := s.follower(t)
 	must(t, s.Primary.Kill())
@@ -327,6 +331,7 @@ func TestPrimaryOnALaterTimeline(t *testing.T) {
 // to apply, and the standby follows by itself. It has not heard of a checkpoint
 // of the new timeline yet when a snapshot is taken that already belongs to it.
 func TestFailoverInPlace(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.Host = "[127.0.0.2, 127.0.0.1]" // nobody listens on the first
 	s.write(t)

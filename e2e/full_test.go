@@ -13,6 +13,7 @@ import (
 // restore is begun that could not end, and what retention may free is freed all
 // the same.
 func TestFullPool(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.Retention = "{last: 1}"
 	s.write(t)

@@ -1,13 +1,16 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/zreconcile/zreconcile/e2e/primary"
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // hostile is a configuration by which a clone would run as the live standby,
@@ -86,6 +89,7 @@ func (s *site) spoils(t *testing.T, files map[string]string) (snapshot string) {
 // holds all that could do harm. The live standby, the primary and the archive
 // feel nothing of them. Pitfalls 25, 26, 28, 29, 30, 31, 32, 34, 35, 61.
 func TestHostileSnapshot(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)
@@ -221,6 +225,7 @@ func (s *site) files(t *testing.T, dir string) string {
 // again, later restores do not follow the restore, nor does the next one of its
 // name. Pitfalls 29, 34, 35.
 func TestPromotedRestoreIsApart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Odd))
 	s.converges(t)
 	s.stepTable(t)
@@ -308,6 +313,7 @@ func (s *site) archivesByHand(t *testing.T, name string) {
 // start, though the standby has gone on: in the middle of the WAL, behind a
 // segment's end, and at the end of all that there was. Pitfall 33.
 func TestPausedRestoreStartsAgain(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Odd))
 	s.converges(t)
 	s.stepTable(t)
@@ -345,4 +351,65 @@ func TestPausedRestoreStartsAgain(t *testing.T) {
 			}
 		}
 	}
+}
+
+// harmless looks for what a clone must not do. Pitfalls 25, 26, 29, 30, 61.
+func (s *site) harmless(t *testing.T, name string) {
+	t.Helper()
+	is := s.settings(t, name)
+	for setting, want := range harmlessSettings(t, is["server_version_num"]) {
+		if got, known := is[setting]; !known || got != want {
+			t.Errorf("%s of %s is %q, want %q", setting, name, got, want)
+		}
+	}
+	if slots := s.on(t, name, "SELECT count(*)::text FROM pg_ls_dir('pg_replslot')"); slots != "0" {
+		t.Errorf("%s has %s replication slots", name, slots)
+	}
+	dir := is["data_directory"]
+	pid, owner := readPidFile(filepath.Join(dir, "postmaster.pid"))
+	if owner != dir || dir == s.DataDir() || pid == s.postmaster(t) {
+		t.Errorf("postmaster.pid of %s names %d of %s", dir, pid, owner)
+	}
+	if scores, err := os.ReadFile("/proc/self/oom_score_adj"); err == nil && os.WriteFile("/proc/self/oom_score_adj", scores, 0) == nil {
+		clone, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
+		if err != nil || strings.TrimSpace(string(clone)) != "500" {
+			t.Errorf("the clone's OOM score is %s (%v)", clone, err)
+		}
+	}
+}
+
+// settings are all that a restore's own server has in force, in one question: each
+// is a run of status.
+func (s *site) settings(t *testing.T, restore string) (inForce map[string]string) {
+	t.Helper()
+	text := s.on(t, restore, "SELECT json_object_agg(name, current_setting(name))::text FROM pg_settings")
+	must(t, json.Unmarshal([]byte(text), &inForce))
+	return inForce
+}
+
+// harmlessSettings are those of a clone whose server_version_num is given.
+func harmlessSettings(t *testing.T, number string) map[string]string {
+	t.Helper()
+	want := map[string]string{
+		"archive_mode": "off", "archive_command": "(disabled)", "primary_conninfo": "", "primary_slot_name": "",
+		"recovery_end_command": "", "archive_cleanup_command": "", "max_logical_replication_workers": "0",
+		"shared_preload_libraries": "", "shared_buffers": "16MB", "hot_standby": "on", "listen_addresses": "localhost",
+		"recovery_target": "", "recovery_target_time": "", "recovery_target_xid": "", "recovery_target_name": "",
+	}
+	n, err := strconv.Atoi(number)
+	must(t, err)
+	for setting, of := range map[string]struct {
+		feature version.Feature
+		value   string
+	}{
+		"archive_library":           {version.ArchiveLibrary, ""},
+		"promote_trigger_file":      {version.PromoteTriggerFile, ""},
+		"recovery_init_sync_method": {version.RecoveryInitSyncMethod, "syncfs"},
+		"sync_replication_slots":    {version.SyncReplicationSlots, "off"},
+	} {
+		if of.feature.In(n / 10000) {
+			want[setting] = of.value
+		}
+	}
+	return want
 }

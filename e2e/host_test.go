@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -70,6 +71,9 @@ func (s *site) remove(t testing.TB) {
 func (s *site) folders() []string {
 	return []string{"/run/zreconcile/" + s.Name, "/var/lib/zreconcile/" + s.Name, "/var/log/zreconcile/" + s.Name}
 }
+
+// helper is the program that PostgreSQL calls.
+func (s *site) helper() string { return "/var/lib/zreconcile/" + s.Name + "/zreconcile" }
 
 // explain logs the last words of the servers of a test that failed.
 func (s *site) explain(t testing.TB) {
@@ -256,7 +260,7 @@ func fileTraces(t testing.TB, traces map[string]string, dir string, deep bool) {
 			return nil
 		case err != nil:
 			return err
-		case e.IsDir() && path != dir && (!deep || filepath.Base(path) == "data" || filepath.Base(path) == "wal"):
+		case e.IsDir() && path != dir && (!deep || slices.Contains([]string{"data", "wal", "pgwal", "ts"}, filepath.Base(path))):
 			return fs.SkipDir
 		case !e.Type().IsRegular(), e.Name() == "disk", e.Name() == "postmaster.pid", strings.Contains(e.Name(), "log"), strings.HasSuffix(e.Name(), ".lock"):
 			return nil

@@ -46,6 +46,7 @@ var writtenAt = regexp.MustCompile(`^# Written by zreconcile init at [-0-9: ]+Z`
 // TestInitOfAConvergedSite loses the site file and has it written anew, with all
 // that the host remembers: nothing is left to do, and nothing was done.
 func TestInitOfAConvergedSite(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Odd)) // a tablespace, another superuser, a password full of quotes
 	s.converges(t)
 	s.stepTable(t)
@@ -130,6 +131,7 @@ func (s *site) startsByHand(t *testing.T, options ...string) {
 // TestInitOfAHandmadeHost: what was made by hand stays as it is while the file
 // is as init wrote it; with the rest of the file, apply adopts the standby.
 func TestInitOfAHandmadeHost(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.handmade(t)
 	pid := s.postmaster(t)
@@ -174,6 +176,7 @@ func TestInitOfAHandmadeHost(t *testing.T) {
 // configuration as Debian's do, from outside of its data directory: what it read
 // there holds on, and it streams on.
 func TestInitOfAServerWithItsFilesElsewhere(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	outside := s.Dir + "/postgresql.conf"
 	must(t, os.WriteFile(outside, []byte("data_directory = '"+s.DataDir()+"'\nhba_file = '"+s.DataDir()+"/pg_hba.conf'\nmaintenance_work_mem = '9MB'\nwork_mem = '8MB'\n"), 0o644))
@@ -234,6 +237,7 @@ func (d draftJSON) commented(section string) bool {
 // TestInitOfASiteThatIsNotConverged writes what an apply would change something
 // for commented out, and no more than that.
 func TestInitOfASiteThatIsNotConverged(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Managed))
 	s.converges(t)
 	s.caughtUp(t)

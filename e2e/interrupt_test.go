@@ -38,6 +38,7 @@ func slowBackupTo(t *testing.T, s *site, stdout *os.File, command string, args .
 
 // One run at a time: the second one says so, and takes nothing from the first.
 func TestLock(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	first := slowBackup(t, s, "apply")
 	s.run(t, "apply", "--lock-timeout", "0s").exits(t, exitLocked).says(t, "lock")
@@ -53,6 +54,7 @@ func TestLock(t *testing.T) {
 // receives WAL, which hold the lock, end as well, and the next run begins the
 // copy again.
 func TestKilledApplyIsRunAgain(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	first := slowBackup(t, s, "apply")
 	must(t, first.cmd.Process.Kill())
@@ -75,6 +77,7 @@ func TestKilledApplyIsRunAgain(t *testing.T) {
 // Interrupted on the way, an apply still says on stdout what became of each
 // change, and snapshots are called by their real names.
 func TestInterruptedApplyTellsWhatItDid(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	stdout, err := os.Create(filepath.Join(s.Dir, "stdout"))
 	must(t, err)

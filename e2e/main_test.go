@@ -8,9 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/zreconcile/zreconcile/e2e/primary"
@@ -21,58 +18,39 @@ var program string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
-func run(m *testing.M) (code int) {
+func run(m *testing.M) int {
 	if os.Geteuid() != 0 {
 		fmt.Fprintln(os.Stderr, "e2e: run as root: pools are made and servers started as other users")
 		return 1
 	}
-	if out, err := exec.Command("./setup.sh", "tests").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "e2e: setup.sh: %v\n%s", err, out)
-		return 1
-	}
-	dir, err := os.MkdirTemp("/tmp", "zrbin")
+	forget, err := prepare()
+	defer forget()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // archive_command runs it as the OS user
+	code := m.Run()
+	if err := errors.Join(primaries.Destroy(), made.isGone()); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
-	program = filepath.Join(dir, "zreconcile")
-	if out, err := exec.Command("go", "build", "-o", program, "../cmd/zreconcile").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "e2e: go build: %v\n%s", err, out)
-		return 1
-	}
-	defer func() {
-		if err := destroyPrimaries(); err != nil {
-			fmt.Fprintln(os.Stderr, "e2e:", err)
-			code = 1
-		}
-	}()
-	return m.Run()
+	return code
 }
 
-// primaries are made when the first test asks for their kind and live to the
-// end; a test that stops or spoils one makes its own.
-var primaries = struct {
-	sync.Mutex
-	byKind map[primary.Kind]*primary.Primary
-}{byKind: map[primary.Kind]*primary.Primary{}}
+// primaries live to the end; a test that stops or spoils one makes its own.
+var primaries = primary.Lender{Make: primary.New}
 
+// sharedPrimary is the test's until it ends, and then another's. One that a test
+// failed with is not: who knows what is amiss with it.
 func sharedPrimary(t testing.TB, kind primary.Kind) *primary.Primary {
 	t.Helper()
-	primaries.Lock()
-	defer primaries.Unlock()
-	if p := primaries.byKind[kind]; p != nil {
-		return p
-	}
-	p, err := primary.New(kind)
-	if err != nil {
-		t.Fatal(errors.Join(err, p.Destroy()))
-	}
-	primaries.byKind[kind] = p
+	p, err := primaries.Lend(kind)
+	must(t, err)
+	t.Cleanup(func() {
+		if !t.Failed() {
+			primaries.GiveBack(p)
+		}
+	})
 	return p
 }
 
@@ -89,12 +67,4 @@ func ownPrimary(t testing.TB, kind primary.Kind) *primary.Primary {
 		t.Fatal(err)
 	}
 	return p
-}
-
-func destroyPrimaries() error {
-	var problems []error
-	for _, p := range primaries.byKind {
-		problems = append(problems, p.Destroy())
-	}
-	return errors.Join(problems...)
 }

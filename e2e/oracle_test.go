@@ -33,14 +33,19 @@ var oraclePrimaries = []primary.Options{
 // ZRECONCILE_ORACLE_TARGETS fails a run that judged fewer.
 func TestOracle(t *testing.T) {
 	t.Parallel() // it takes the time it is given, whatever runs beside it
+	askOracle(t, oraclePrimaries, 2*time.Minute, 20)
+}
+
+func askOracle(t *testing.T, primaries []primary.Options, length time.Duration, number int) {
+	t.Helper()
 	seed := environment(t, "ZRECONCILE_ORACLE_SEED", rand.Uint64(), func(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) })
-	duration := environment(t, "ZRECONCILE_ORACLE_DURATION", 2*time.Minute, time.ParseDuration)
-	least := environment(t, "ZRECONCILE_ORACLE_TARGETS", 20, strconv.Atoi)
+	duration := environment(t, "ZRECONCILE_ORACLE_DURATION", length, time.ParseDuration)
+	least := environment(t, "ZRECONCILE_ORACLE_TARGETS", number, strconv.Atoi)
 	t.Logf("ZRECONCILE_ORACLE_SEED=%d ZRECONCILE_ORACLE_DURATION=%s", seed, duration)
 	all := tally{refused: map[string]int{}}
-	share := min(oracleTrial, duration/time.Duration(len(oraclePrimaries)))
+	share := min(oracleTrial, duration/time.Duration(len(primaries)))
 	for i := 0; time.Duration(i)*share < duration && all.failures < 10; i++ {
-		o := oraclePrimaries[i%len(oraclePrimaries)]
+		o := primaries[i%len(primaries)]
 		t.Run(fmt.Sprintf("%d-segments of %d MB", i, o.SegmentMB), func(t *testing.T) {
 			newTrial(t, o, seed, i, &all).run(share)
 		})

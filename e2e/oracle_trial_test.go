@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -45,7 +44,7 @@ func newTrial(t *testing.T, o primary.Options, seed uint64, number int, all *tal
 	p, err := primary.NewPlain(o)
 	t.Cleanup(func() { must(t, p.Destroy()) })
 	must(t, err)
-	must(t, p.Exec("ALTER SYSTEM SET track_commit_timestamp = on", "ALTER SYSTEM SET max_prepared_transactions = 100",
+	must(t, p.Exec("ALTER SYSTEM SET track_commit_timestamp = on", "ALTER SYSTEM SET autovacuum = on", "ALTER SYSTEM SET max_prepared_transactions = 100",
 		"ALTER SYSTEM SET wal_keep_size = '100GB'", "ALTER SYSTEM SET max_wal_size = '4GB'", "ALTER SYSTEM SET log_checkpoints = off",
 		"ALTER SYSTEM SET wal_init_zero = off", "ALTER SYSTEM SET wal_recycle = off"))
 	must(t, p.Stop())
@@ -57,7 +56,11 @@ func newTrial(t *testing.T, o primary.Options, seed uint64, number int, all *tal
 	must(t, err)
 	must(t, p.Exec(ledgerSchema...))
 	s := newSite(t, p)
-	must(t, os.Truncate(s.Vdev, 8<<30))
+	if o.Tablespace {
+		must(t, p.Exec("ALTER TABLE ledger SET TABLESPACE fast")) // its index stays: rows and index come from two datasets
+		s.Apart = true
+	}
+	resizeVdev(t, s.Vdev, 8<<30)
 	s.Set["wal_keep_size"] = "0" // unlike the primary: what it needs later, the archive must have
 	s.Retention = "{last: -1}"
 	s.write(t)
@@ -113,19 +116,35 @@ func (tr *trial) replayed() lsn { return tr.lsnOnStandby("pg_last_wal_replay_lsn
 // learnBase looks into a snapshot by a clone of the oracle's own.
 func (tr *trial) learnBase(name string, before, after lsn) {
 	tr.Helper()
-	clone, mountpoint := tr.s.Name+"/peek", filepath.Join(tr.s.Dir, "peek")
-	command(tr, "zfs", "clone", "-o", "mountpoint="+mountpoint, tr.s.Name+"/data@"+name, clone)
+	mountpoint, done := tr.peek("data", name)
 	out := command(tr, filepath.Join(tr.s.Primary.BinDir, "pg_controldata"), filepath.Join(mountpoint, "pgdata"))
 	b := base{name: name, replayedBefore: before, replayedAfter: after}
 	minimum := tr.controlLSN(out, "Minimum recovery ending location:")
 	b.redo = tr.controlLSN(out, "Latest checkpoint's REDO location:")
 	b.consistent = max(b.redo, minimum)
-	b.segments = segmentsIn(tr, filepath.Join(mountpoint, "pgdata", "pg_wal"))
-	eventually(tr, "zfs destroy "+clone, func() bool {
-		_, err := tryCommand("zfs", "destroy", clone)
-		return err == nil
-	})
+	pgWAL := filepath.Join(mountpoint, "pgdata", "pg_wal")
+	if tr.s.Apart {
+		apart, done := tr.peek("pgwal", name)
+		defer done()
+		pgWAL = filepath.Join(apart, "pg_wal")
+	}
+	b.segments = segmentsIn(tr, pgWAL)
+	done()
 	tr.bases = append(tr.bases, b)
+}
+
+// peek mounts a clone of a dataset's snapshot until done.
+func (tr *trial) peek(dataset, snapshot string) (mountpoint string, done func()) {
+	tr.Helper()
+	clone, mountpoint := tr.s.Name+"/peek-"+dataset, filepath.Join(tr.s.Dir, "peek-"+dataset)
+	command(tr, "zfs", "clone", "-o", "mountpoint="+mountpoint, tr.s.Name+"/"+dataset+"@"+snapshot, clone)
+	return mountpoint, func() {
+		tr.Helper()
+		eventually(tr, "zfs destroy "+clone, func() bool {
+			_, err := tryCommand("zfs", "destroy", clone)
+			return err == nil
+		})
+	}
 }
 
 func (tr *trial) controlLSN(out, label string) lsn {

@@ -28,7 +28,7 @@ const (
 
 // patience bounds one run of the program, and each wait for something that
 // happens by itself. A run that takes this long hangs.
-const patience = 3 * time.Minute
+var patience = primary.Patience(3 * time.Minute)
 
 // result is what one run of the program left.
 type result struct {

@@ -22,6 +22,7 @@ func has(list []string, s string) bool { return slices.Contains(list, s) }
 // the reason is said, the code is the contract's, and the data directory
 // afterwards is what it was before. All share one host with pool and datasets.
 func TestBasebackupRefusals(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.run(t, "apply", "--only", "pool", "--only", "dataset").exits(t, exitDone)
 	tests := []struct {
@@ -136,6 +137,7 @@ func filesBelow(t *testing.T, dir string) map[string]int64 {
 // TestDeviceRefusals offers devices that hold something: not a byte of them
 // changes, and no pool is made.
 func TestDeviceRefusals(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		spoil func(t *testing.T, s *site)
@@ -172,11 +174,13 @@ func TestDeviceRefusals(t *testing.T) {
 func labelled(t *testing.T, s *site) {
 	t.Helper()
 	other := s.Name + "other"
+	made.pool(t, other)
 	command(t, "zpool", "create", "-m", "none", other, s.Vdev)
 	command(t, "zpool", "export", other)
 }
 
 func TestOverwriteIsConsent(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	command(t, "mkfs.ext4", "-q", "-F", s.Vdev)
 	s.PoolMore = "  overwrite: [" + s.Vdev + "]\n"
@@ -188,6 +192,7 @@ func TestOverwriteIsConsent(t *testing.T) {
 // TestCreationOnlyRefusals changes in the file what only a new pool or dataset
 // can have; a person decides, with the two values before them.
 func TestCreationOnlyRefusals(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.run(t, "apply", "--only", "pool", "--only", "dataset").exits(t, exitDone)
 	tests := []struct {
@@ -218,8 +223,26 @@ func TestCreationOnlyRefusals(t *testing.T) {
 	}
 }
 
+// TestABlockOfThePoolHoldsNothingUp: a pool that is not as the file has it holds the
+// standby all the same. Stopping for that would cost snapshots.
+func TestABlockOfThePoolHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sharedPrimary(t, primary.Plain))
+	s.run(t, "apply", "--only", "pool").exits(t, exitDone)
+	s.PoolMore = "  properties: {ashift: 13}\n"
+	s.write(t)
+	s.apply(t).exits(t, exitRefused)
+	if changes := s.plan(t).exits(t, exitRefused).plan(t).changes(); !slices.Equal(changes, []string{"block pool/" + s.Name}) {
+		t.Errorf("the plan after an apply is %q", changes)
+	}
+	if len(s.snapshotNames(t)) != 1 {
+		t.Error("no snapshot was taken")
+	}
+}
+
 // TestHostRefusals needs no pool: what is wrong is found before one is made.
 func TestHostRefusals(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		run  func(t *testing.T, s *site) result

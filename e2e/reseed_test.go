@@ -13,6 +13,7 @@ import (
 // and its receiver has heard of no position yet: that is no proof that nothing
 // was committed behind the end of the old WAL.
 func TestReseedShowsNoMomentOfTheGap(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	must(t, s.Primary.Exec("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"))
 	s.converges(t)

@@ -28,6 +28,7 @@ func (s *site) plansAndConverges(t testing.TB, want ...string) {
 // TestRestoreChanges changes an entry in each way: in place, or by a new clone,
 // or not at all once somebody may work on it.
 func TestRestoreChanges(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)
@@ -104,33 +105,6 @@ func TestRestoreChanges(t *testing.T) {
 	t.Run("promote", func(t *testing.T) { s.promotes(t, &e, one) })
 }
 
-// harmless looks for what a clone must not do. Pitfalls 25, 26, 29, 30, 61.
-func (s *site) harmless(t *testing.T, name string) {
-	t.Helper()
-	for query, want := range map[string]string{
-		"SHOW archive_mode": "off", "SHOW archive_command": "(disabled)", "SHOW primary_conninfo": "", "SHOW primary_slot_name": "",
-		"SHOW recovery_end_command": "", "SHOW archive_cleanup_command": "", "SHOW max_logical_replication_workers": "0",
-		"SHOW shared_preload_libraries": "", "SHOW promote_trigger_file": "", "SHOW shared_buffers": "16MB", "SHOW hot_standby": "on",
-		"SHOW listen_addresses": "localhost", "SHOW data_directory": s.cloneDir(t, name),
-		"SELECT count(*)::text FROM pg_settings WHERE name ~ '^recovery_target(_time|_xid|_name)?$' AND setting <> ''": "0",
-		"SELECT count(*)::text FROM pg_ls_dir('pg_replslot')":                                                          "0",
-	} {
-		if got := s.on(t, name, query); got != want {
-			t.Errorf("%s: %q, want %q", query, got, want)
-		}
-	}
-	pid, owner := readPidFile(filepath.Join(s.cloneDir(t, name), "postmaster.pid"))
-	if owner != s.cloneDir(t, name) || pid == s.postmaster(t) {
-		t.Errorf("postmaster.pid names %d of %s", pid, owner)
-	}
-	if scores, err := os.ReadFile("/proc/self/oom_score_adj"); err == nil && os.WriteFile("/proc/self/oom_score_adj", scores, 0) == nil {
-		clone, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
-		if err != nil || strings.TrimSpace(string(clone)) != "500" {
-			t.Errorf("the clone's OOM score is %s (%v)", clone, err)
-		}
-	}
-}
-
 // promotes goes from paused to promoted: writes are possible, on a timeline
 // that the live standby never hears of. Pitfalls 29, 34, 35.
 func (s *site) promotes(t *testing.T, e *entry, other string) {
@@ -187,6 +161,7 @@ func (s *site) promotes(t *testing.T, e *entry, other string) {
 // TestRestorePorts: a port can be used again in one apply, also crosswise; a
 // stranger keeps his.
 func TestRestorePorts(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	a := entry{Name: "a", Target: "latest: true", Port: freePort(t)}
@@ -222,6 +197,7 @@ func TestRestorePorts(t *testing.T) {
 // TestRestoreLeaves takes entries out of the file and lets them expire, as the
 // file says how.
 func TestRestoreLeaves(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	graced := entry{Name: "graced", Target: "latest: true", Port: freePort(t), More: []string{"grace: 1h"}}

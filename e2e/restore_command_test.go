@@ -73,10 +73,13 @@ func (s *site) cloneDataset(name string) string {
 // cloneGUID tells a clone from one made anew; "" where there is none.
 func (s *site) cloneGUID(t *testing.T, name string) string {
 	t.Helper()
-	if !has(s.datasets(t), s.cloneDataset(name)) {
-		return ""
+	// In one command: the clone may go at any moment.
+	for line := range strings.Lines(command(t, "zfs", "get", "-Hp", "-r", "-o", "name,value", "guid", s.Name)) {
+		if dataset, guid, _ := strings.Cut(strings.TrimSpace(line), "\t"); dataset == s.cloneDataset(name) {
+			return guid
+		}
 	}
-	return strings.TrimSpace(command(t, "zfs", "get", "-Hp", "-o", "value", "guid", s.cloneDataset(name)))
+	return ""
 }
 
 // isGone fails the test where a restore left a file or a clone.
@@ -110,6 +113,7 @@ func (s *site) threeCommits(t testing.TB) (m instants) {
 
 // TestRestoreCommand makes, changes and removes restores in one line each.
 func TestRestoreCommand(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	m := s.threeCommits(t)
 
@@ -236,6 +240,7 @@ func (s *site) promotesInPlace(t *testing.T, m instants) {
 // TestRestoreCommandLeaves removes restores that have a grace, and lets them
 // expire: nothing is made again by itself, and all of it by asking again.
 func TestRestoreCommandLeaves(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	m := s.threeCommits(t)
 
@@ -324,6 +329,7 @@ func (s *site) planIn(t testing.TB, d time.Duration) []string {
 // TestRestoreCommandBesideWatch: a watch takes up what the command did, undoes
 // none of it, and never sees what was refused.
 func TestRestoreCommandBesideWatch(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	m := s.threeCommits(t)
 	watch := s.watch(t)

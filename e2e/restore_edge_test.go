@@ -13,6 +13,7 @@ import (
 // record in, which begins before it. And status shows no moment beyond what WAL
 // proves, once the primary is gone, so that each can be had. Pitfall 12.
 func TestRestoreAtTheEndOfWAL(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)
@@ -55,6 +56,7 @@ func TestRestoreAtTheEndOfWAL(t *testing.T) {
 // TestRestoreWithoutTheArchive: a clone would be given no WAL at all, so nothing
 // can be had until the archive is there again. Pitfall 56.
 func TestRestoreWithoutTheArchive(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)
@@ -78,6 +80,7 @@ func TestRestoreWithoutTheArchive(t *testing.T) {
 // TestRestoreAcrossATakenBackRaise: neither the snapshot nor the standby tells of
 // a setting that was raised for a while; the WAL on the way does. Pitfalls 31, 40.
 func TestRestoreAcrossATakenBackRaise(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	s := newSite(t, p)
 	s.converges(t)
@@ -109,6 +112,7 @@ func TestRestoreAcrossATakenBackRaise(t *testing.T) {
 // TestRestoreBeyondMinimalWAL: no server replays beyond the start of a primary
 // with wal_level=minimal. That is refused; what came before can be had.
 func TestRestoreBeyondMinimalWAL(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	s := newSite(t, p)
 	s.converges(t)
@@ -124,7 +128,11 @@ func TestRestoreBeyondMinimalWAL(t *testing.T) {
 	must(t, p.Exec("ALTER SYSTEM RESET wal_level", "ALTER SYSTEM RESET max_wal_senders"))
 	must(t, p.Stop())
 	must(t, p.Start())
-	eventually(t, "the standby to come to the minimal WAL", func() bool { return !s.status(t).Standby.Running })
+	eventually(t, "the standby to come to the minimal WAL", func() bool {
+		var st statusJSON
+		s.run(t, "status", "-o", "json").exits(t, exitDone, exitFailed).decode(t, &st) // it fails in the moment in which the server ends
+		return !st.Standby.Running
+	})
 	for _, w := range s.status(t).Windows {
 		if at := w.To.UTC().Format("2006-01-02 15:04:05.000000+00"); at >= minimal {
 			t.Errorf("status shows moments up to %s, and WAL is minimal since %s", at, minimal)
@@ -149,6 +157,7 @@ func TestRestoreBeyondMinimalWAL(t *testing.T) {
 // us late, and is no less committed. Whether there was any only the server can
 // say that the standby follows. Pitfall 12.
 func TestRestoreAwaitsAsynchronousCommits(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	s := newSite(t, p)
 	s.converges(t)
@@ -174,6 +183,7 @@ func TestRestoreAwaitsAsynchronousCommits(t *testing.T) {
 // standby's own pg_wal, and no earlier moment is taken for it. What the archive
 // reaches can be had. Pitfall 56.
 func TestRestoreOfTheLatestNeedsTheLivePgWAL(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)

@@ -15,6 +15,7 @@ import (
 // lets nobody in. It would not pause at its target, but promote itself. An older
 // snapshot leads there, or it is refused. Pitfall 32.
 func TestRestoreAmidManySubtransactions(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	s := newSite(t, p)
 	s.converges(t)

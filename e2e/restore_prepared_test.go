@@ -12,6 +12,7 @@ import (
 // checkpoint, in the last segment of the old timeline, of which recovery itself
 // reads the copy that the new one begins with.
 func TestRestoreWithAPreparedTransaction(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	must(t, p.Exec("ALTER SYSTEM SET max_prepared_transactions = 5"))
 	must(t, p.Stop())

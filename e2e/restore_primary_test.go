@@ -10,6 +10,7 @@ import (
 // A server pauses on the way (from PostgreSQL 14) where the primary raised what
 // a hot standby needs no lower: that is not the target. Pitfalls 31, 32, 40.
 func TestRestoreAcrossARaise(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	s := newSite(t, p)
 	s.converges(t)
@@ -41,6 +42,7 @@ func TestRestoreAcrossARaise(t *testing.T) {
 // A standby that somebody promoted archives on a timeline of its own: moments
 // before that can still be had, and a paused restore starts again. Pitfall 34.
 func TestRestoreFromAPromotedStandby(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)

@@ -13,6 +13,7 @@ import (
 // TestRestoreBlocks: what belongs to a stranger is neither used nor destroyed,
 // and a pool that is nearly full is not filled.
 func TestRestoreBlocks(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	e := entry{Name: "r", Target: "latest: true", Port: s.RestorePort}
@@ -72,6 +73,7 @@ func TestRestoreBlocks(t *testing.T) {
 // server's own words, with status 1, and is not left up; the live standby is
 // untouched. Killed in the middle, it is made again.
 func TestRestoreFails(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)
@@ -130,6 +132,7 @@ func socketThere(dir string) bool {
 // TestRestoreOfATablespace mounts a restore where the file says; its tablespace
 // is the clone's own. Pitfall 27.
 func TestRestoreOfATablespace(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Odd))
 	s.converges(t)
 	must(t, s.Primary.Exec("DELETE FROM in_tablespace"))

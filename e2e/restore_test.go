@@ -71,12 +71,13 @@ func (s *site) stepTable(t testing.TB) {
 
 func (s *site) commit(t testing.TB, n int) (xid string) {
 	t.Helper()
-	return s.onPrimary(t, fmt.Sprintf("WITH i AS (INSERT INTO steps VALUES (%d)) SELECT pg_current_xact_id()::text", n))
+	return s.onPrimary(t, fmt.Sprintf("WITH i AS (INSERT INTO steps VALUES (%d)) SELECT txid_current()::text", n))
 }
 
 // TestRestoreTargets makes a restore for each kind of target in one apply: each
 // holds every transaction up to its target and none after it.
 func TestRestoreTargets(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)
@@ -156,6 +157,7 @@ func (s *site) refuses(t testing.TB, name string, says ...string) {
 // TestRestoreOnAQuietPrimary tells a quiet primary from one that is gone, and
 // serves what needs no further record. Pitfalls 4, 8, 12, 13, 33.
 func TestRestoreOnAQuietPrimary(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	before := s.onPrimary(t, clockNow)
 	s.converges(t)
@@ -192,6 +194,7 @@ func TestRestoreOnAQuietPrimary(t *testing.T) {
 // what its primary has written. Whether there was a commit in between is for the
 // primary to say, and for its WAL to come in first.
 func TestPitfall12_ConnectedIsNotReceived(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)

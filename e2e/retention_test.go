@@ -14,6 +14,7 @@ import (
 // remove the oldest, and proves by a restore of the oldest that is kept that
 // the WAL it needs was not removed along. Its WAL before that is gone.
 func TestPitfall3_WALGoesWithItsSnapshots(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.Retention = "{last: 2}"
 	s.write(t)
@@ -88,6 +89,7 @@ func (s *site) archived(t *testing.T) []string {
 // can't be recovered without it. The primary is the test's own: a checkpoint that
 // others make meanwhile would leave nobody who needs it.
 func TestPitfall19_TheBackupsOwnWALIsArchived(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.Set["wal_keep_size"] = "0" // what nobody needs is removed by the next restartpoint
 	s.write(t)

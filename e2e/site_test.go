@@ -17,6 +17,7 @@ type site struct {
 	Dir       string // everything that is not on the pool
 	Name      string // the site's, and the pool's
 	Vdev      string
+	VdevType  string // mirror, of a Vdev that is a list; "" is a stripe
 	DataMount string
 	WALMount  string
 	Primary   *primary.Primary
@@ -31,6 +32,8 @@ type site struct {
 	MaxRate           string            // of the base backup; "" is no limit
 	Set               map[string]string // standby.conf.set
 	DataProperties    string            // more properties of the data dataset, flow style
+	Apart             bool              // pg_wal and the tablespace are on datasets of their own
+	RootProperties    string            // more properties of the root dataset, flow style
 	PoolMore          string            // more lines of pool:, indented by two
 	ArchiveMore       string            // more lines of archive:, indented by two
 	Retention         string
@@ -45,15 +48,27 @@ pool:
   name: {{.Name}}
   vdevs:
     - devices: [{{.Vdev}}]
-  rootProperties: {canmount: off}
+{{- if .VdevType}}
+      type: {{.VdevType}}
+{{- end}}
+  rootProperties: {canmount: off{{.RootProperties}}}
 {{.PoolMore -}}
 datasets:
   - name: data
     properties: {mountpoint: {{.DataMount}}, recordsize: 8K, atime: off, primarycache: metadata, secondarycache: none, logbias: throughput{{.DataProperties}}}
   - name: wal
     properties: {mountpoint: {{.WALMount}}, recordsize: 8K, atime: off, compression: on}
+{{- if .Apart}}
+  - name: pgwal
+    properties: {mountpoint: {{.Dir}}/pgwal, recordsize: 8K}
+  - name: ts
+    properties: {mountpoint: {{.Dir}}/ts, recordsize: 8K}
+{{- end}}
 standby:
   dataDir: {{.DataDir}}
+{{- if .Apart}}
+  walDir: {{.PGWAL}}
+{{- end}}
   port: {{.Port}}
   socketDir: {{.Dir}}/s
   supervisor: process
@@ -73,7 +88,7 @@ standby:
     slot: {{.Slot}}
 {{- end}}
 {{- if .Primary.Tablespace}}
-  tablespaces: {{"{"}}{{.Primary.Tablespace}}: {{.DataMount}}/ts{{"}"}}
+  tablespaces: {{"{"}}{{.Primary.Tablespace}}: {{.TablespaceDir}}{{"}"}}
 {{- end}}
   conf:
     set:
@@ -103,12 +118,10 @@ restores:
 // after the test, servers first.
 func newSite(t testing.TB, p *primary.Primary) *site {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "zr")
-	must(t, err)
-	must(t, os.Chmod(dir, 0o755))
+	dir, name := newFolder(t)
 	s := &site{
-		Dir: dir, Name: "zrt" + filepath.Base(dir)[2:], Primary: p,
-		Vdev: filepath.Join(dir, "disk"), Host: "127.0.0.1", DataMount: filepath.Join(dir, "data"), WALMount: filepath.Join(dir, "wal"),
+		Dir: dir, Name: name, Primary: p,
+		Host: "127.0.0.1", DataMount: filepath.Join(dir, "data"), WALMount: filepath.Join(dir, "wal"),
 		Port: freePort(t), RestorePort: freePort(t), Password: p.Password, User: p.User, SSLMode: "prefer",
 		Set:       map[string]string{"shared_buffers": "16MB", "work_mem": "5MB", "fsync": "off"},
 		Retention: "{last: 4, within: 48h}",
@@ -116,14 +129,37 @@ func newSite(t testing.TB, p *primary.Primary) *site {
 	if p.Kind == primary.Debian {
 		s.SSLMode = "require"
 	}
+	s.Vdev = newVdev(t, filepath.Join(dir, "disk"), 1<<30)
 	t.Cleanup(func() { s.remove(t) })
-	sparseFile(t, s.Vdev)
 	s.write(t)
 	return s
 }
 
+// newFolder makes a site's folder, and the name that goes with it.
+func newFolder(t testing.TB) (dir, name string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "zr")
+	must(t, err)
+	must(t, os.Chmod(dir, 0o755))
+	name = "zrt" + filepath.Base(dir)[2:]
+	made.folder(t, dir)
+	made.pool(t, name)
+	return dir, name
+}
+
 // DataDir is the standby's.
 func (s *site) DataDir() string { return filepath.Join(s.DataMount, "pgdata") }
+
+// PGWAL is where pg_wal of a standby is whose parts lie apart.
+func (s *site) PGWAL() string { return filepath.Join(s.Dir, "pgwal", "pg_wal") }
+
+// TablespaceDir is where the primary's tablespace goes.
+func (s *site) TablespaceDir() string {
+	if s.Apart {
+		return filepath.Join(s.Dir, "ts", "fast")
+	}
+	return filepath.Join(s.DataMount, "ts")
+}
 
 // File is the spec's path.
 func (s *site) File() string { return filepath.Join(s.Dir, "site.yaml") }
@@ -190,15 +226,6 @@ func freePort(t testing.TB) int {
 	port, err := primary.FreePort()
 	must(t, err)
 	return port
-}
-
-// sparseFile makes a vdev.
-func sparseFile(t testing.TB, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	must(t, err)
-	defer f.Close()
-	must(t, f.Truncate(1<<30))
 }
 
 func must(t testing.TB, err error) {

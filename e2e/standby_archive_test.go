@@ -14,6 +14,7 @@ import (
 // may, to where the primary has no WAL any more: it goes on from its own archive,
 // and what it archives again meanwhile is there already. Pitfalls 18, 23.
 func TestPitfall23_TheArchiveHealsTheStandby(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	must(t, p.Exec("ALTER SYSTEM SET wal_keep_size = 0", "SELECT pg_reload_conf()"))
 	s := newSite(t, p)
@@ -54,6 +55,7 @@ func TestPitfall23_TheArchiveHealsTheStandby(t *testing.T) {
 // TestPitfall24_FullArchive leaves the archive's dataset no space: replay goes
 // on, and status tells what archiving fails on until it does not.
 func TestPitfall24_FullArchive(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)
@@ -85,6 +87,7 @@ func TestPitfall24_FullArchive(t *testing.T) {
 // TestPitfall23_WhatTheSlotRetains: a slot spares the standby the loss of WAL and
 // fills the primary's disk while the standby is away, so status says how much.
 func TestPitfall23_WhatTheSlotRetains(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.Slot = "zreconcile"
 	s.write(t)

@@ -14,6 +14,7 @@ import (
 // be restored, each snapshot, and the whole line that connects to a restore. Of a
 // host that nobody may look at, it says so.
 func TestStatusPage(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.stepTable(t)

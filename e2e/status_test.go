@@ -37,6 +37,7 @@ func oneLine(t testing.TB, r result) result {
 
 // TestStatusCheck goes through what a monitor sees of a site's life.
 func TestStatusCheck(t *testing.T) {
+	t.Parallel()
 	p := ownPrimary(t, primary.Plain)
 	s := newSite(t, p)
 	s.check(t).exits(t, checkCritical).says(t, "CRITICAL: the pool "+s.Name+" is not imported")
@@ -55,8 +56,8 @@ func TestStatusCheck(t *testing.T) {
 
 	must(t, os.WriteFile(s.File(), []byte(s.text(t)+"helth: {}\n"), 0o644))
 	s.check(t).exits(t, checkUnknown).says(t, `UNKNOWN: the site file is invalid: `, `unknown key "helth"`)
-	must(t, os.WriteFile(s.File(), []byte(s.text(t)+"health: {free: 99%}\n"), 0o644))
-	s.check(t).exits(t, checkWarning).says(t, "WARNING: ", "of the pool "+s.Name+" is free, less than 99%; any moment from ", ";99:;")
+	must(t, os.WriteFile(s.File(), []byte(s.text(t)+"health: {free: 99.99%}\n"), 0o644)) // also of a large disk
+	s.check(t).exits(t, checkWarning).says(t, "WARNING: ", "of the pool "+s.Name+" is free, less than 100%; any moment from ", ";99.99:;")
 	s.write(t)
 
 	s.asOSUser(t, "pg_ctl", "stop", "-w", "-m", "fast", "-D", s.DataDir())
@@ -81,6 +82,7 @@ func TestStatusCheck(t *testing.T) {
 // for the name of the table, against the primary that lost it. The superuser is
 // called otherwise than usual, and the password is full of quotes.
 func TestBringBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Odd))
 	s.converges(t)
 	must(t, s.Primary.Exec(

@@ -96,6 +96,7 @@ func (s *site) leavesNothing(t *testing.T) {
 // A drill is made by the apply that takes the first snapshot, stamped, and not
 // made again before its time. Pitfall 60: no database has amcheck.
 func TestDrillOfTheFirstSnapshot(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.stepTable(t)
 	s.commit(t, 1)
@@ -144,6 +145,7 @@ func TestDrillOfTheFirstSnapshot(t *testing.T) {
 // A drill that fails is an exit 1, once, and leaves no clone; a person may have
 // it kept, and the next drill destroys it.
 func TestDrillThatFails(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	s.Verify = drillWith("SELECT 1 + 1", "3")
@@ -210,6 +212,7 @@ func (s *site) fromAnotherHost(t *testing.T) {
 // A page of a table was damaged on the standby's disk before the snapshot.
 // Pitfall 59: what this host lacks is told, and is no failure.
 func TestDrillOfADamagedSnapshot(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.fromAnotherHost(t)
 	s.stepTable(t)
@@ -273,6 +276,7 @@ func slowDrill(t *testing.T, s *site, command string) *background {
 // Killed in the middle: the clone is no restore, and the next apply destroys it
 // before it makes the drill that is still due.
 func TestKilledDrillIsCleanedUp(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	drill := slowDrill(t, s, "apply")
@@ -303,6 +307,7 @@ func TestKilledDrillIsCleanedUp(t *testing.T) {
 // Interrupted: the clone goes, and nothing is said about the snapshot. So it is
 // for a person's drill that meets what is left of a killed one.
 func TestInterruptedDrillStampsNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.converges(t)
 	drill := slowDrill(t, s, "verify")
@@ -330,6 +335,7 @@ func TestInterruptedDrillStampsNothing(t *testing.T) {
 // The bootstrap role has another name, a tablespace lies beside the data
 // directory, and the segments are small.
 func TestDrillOfAnOddCluster(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Odd))
 	s.Verify = drillWith("SELECT count(*) FROM in_tablespace", "1000")
 	s.write(t)
@@ -343,6 +349,7 @@ func TestDrillOfAnOddCluster(t *testing.T) {
 
 // What forbids a drill is no verdict about the snapshot.
 func TestDrillIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Debian))
 	s.run(t, "verify").exits(t, exitFailed, exitRefused) // there is no pool yet
 	s.converges(t)

@@ -15,6 +15,7 @@ import (
 // is absent goes on without it: the clone must be given a good copy or stop, and
 // the live standby must never stop.
 func TestPitfall16_17_DamageUnderRunningServers(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Odd)) // segments of 1 MB
 	s.converges(t)
 	s.stepTable(t)

@@ -19,8 +19,10 @@ import (
 // a table that was dropped and back to a clean host, for each manner of primary.
 // Pitfalls 1, 4, 5, 7, 21, 25-32, 36-39, 41, 48: each would break the walk.
 func TestWalk(t *testing.T) {
+	t.Parallel()
 	for _, kind := range primary.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, sharedPrimary(t, kind))
 			s.fromBareHost(t)
 			s.secondRunChangesNothing(t)
@@ -73,6 +75,19 @@ func (s *site) secondRunChangesNothing(t *testing.T) {
 	}
 }
 
+// callsTheSmallProgram looks at what PostgreSQL is given to call: the part of a
+// program that was built as ours are that has the wal commands alone.
+func (s *site) callsTheSmallProgram(t *testing.T) {
+	t.Helper()
+	helper, err := os.Stat(s.helper())
+	must(t, err)
+	whole, err := os.Stat(program)
+	must(t, err)
+	if helper.Size() > whole.Size()/4 {
+		t.Errorf("PostgreSQL calls a program of %d bytes, and the whole one has %d", helper.Size(), whole.Size())
+	}
+}
+
 // copyIsFitForThisHost looks for what the primary's files must not do here.
 func (s *site) copyIsFitForThisHost(t *testing.T) {
 	t.Helper()
@@ -104,6 +119,7 @@ func (s *site) copyIsFitForThisHost(t *testing.T) {
 		}
 	}
 	s.hidesThePassword(t)
+	s.callsTheSmallProgram(t)
 	switch s.Primary.Kind {
 	case primary.Managed:
 		for _, line := range confLines(t, filepath.Join(s.DataDir(), "postgresql.conf")) {

@@ -51,6 +51,7 @@ func (s *site) becomesCompressed(t *testing.T, value string) {
 // place and in bursts, swapped by link, with files of site.d beside it; what
 // others do in the folder is nothing to us.
 func TestWatchFollowsItsFile(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	in := func(parts ...string) string { return filepath.Join(append([]string{s.Dir}, parts...)...) }
 	for _, dir := range []string{"v1", "v2", "site.d"} {
@@ -112,6 +113,7 @@ func (s *site) atRest(t *testing.T) {
 
 // A base backup of hours must not keep systemd waiting.
 func TestWatchEndsInTheMiddleOfABaseBackup(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	watch := slowBackup(t, s, "watch")
 	must(t, watch.cmd.Process.Signal(syscall.SIGTERM))

@@ -96,6 +96,7 @@ func collect(from interface{ Read([]byte) (int, error) }, into *heard) {
 // priorities, one for each change, a lasting block once, and that it is gone;
 // and never the password.
 func TestWatchLog(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, sharedPrimary(t, primary.Plain))
 	s.Restores = s.restoreTo("long-ago", "time: '2001-01-01 00:00:00+00'")
 	s.write(t)

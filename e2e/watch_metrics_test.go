@@ -56,6 +56,7 @@ func scrapeIsSound(t testing.TB, port int) {
 // TestWatchServesMetrics: what a monitor sees follows the host between applies,
 // and no scrape runs a program.
 func TestWatchServesMetrics(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, ownPrimary(t, primary.Plain))
 	s.Slot = "watched"
 	s.write(t)

@@ -36,7 +36,11 @@ func TestWatchAtRest(t *testing.T) {
 	if len(ran) != 1 || !strings.Contains(ran[0], "zfs") {
 		t.Errorf("at rest for a minute the watch ran %q", ran)
 	}
-	rss := residentMemory(t, watch.cmd.Process.Pid)
+	pid := watch.cmd.Process.Pid
+	if huge, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err != nil || strings.Contains(string(huge), "THP_enabled:\t1") {
+		t.Errorf("it takes huge pages where there are any (%v)", err)
+	}
+	rss := residentMemory(t, pid)
 	t.Logf("resident at rest, metrics served: %.1f MB", float64(rss)/1e6)
 	if rss >= 30e6 {
 		t.Errorf("%d bytes are resident", rss)

@@ -52,7 +52,7 @@ func (k *checkup) installAmcheck(ctx context.Context) (schema, words string, err
 		return "", words, err
 	}
 	if len(available) == 0 {
-		major := serverMajor(k.conn.PgConn().ParameterStatus("server_version"))
+		major := serverMajor(k.conn.PgConn())
 		return "", fmt.Sprintf("this host lacks it; install the server's additional modules (Debian: postgresql-%d; Red Hat, from postgresql.org: postgresql%d-contrib)", major, major), nil
 	}
 	for _, sql := range []string{
@@ -95,6 +95,7 @@ func (k *checkup) eachRelation(ctx context.Context, kind, list string, ask func(
 			return err
 		}
 		var r relation
+		relations = nil // of a try that was cut off
 		_, err = pgx.ForEachRow(rows, []any{&r.oid, &r.name}, func() error {
 			relations = append(relations, r)
 			return nil

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // Suffixes of what is beside the final folder while a base backup is made.
@@ -211,8 +213,8 @@ func (c *Cluster) copyAndVerify(ctx context.Context, o BackupOptions) error {
 	if err := c.copyPrimary(ctx, o, major); err != nil {
 		return err
 	}
-	if major < 13 {
-		return nil // there is no manifest
+	if !version.BackupManifest.In(major) {
+		return nil
 	}
 	return c.verifyBackup(ctx, o.Staging)
 }
@@ -246,7 +248,7 @@ func backupArgs(o BackupOptions, major int) []string {
 		"-D", o.Staging, "--format=plain", "--wal-method=stream",
 		"--checkpoint=" + o.Checkpoint, "--label=zreconcile", "--progress",
 	}
-	if major >= 13 {
+	if version.BackupManifest.In(major) {
 		args = append(args, "--manifest-checksums=CRC32C")
 	}
 	if o.WALDir != "" {

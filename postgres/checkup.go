@@ -34,7 +34,8 @@ type checkup struct {
 	cluster  *Cluster
 	database string
 	conn     *pgx.Conn
-	gone     bool // no session can be had any more
+	cut      time.Time // when a session ended without a word of the server
+	gone     bool      // no session can be had any more
 }
 
 // eachDatabase makes a checkup of each database that lets anybody in.
@@ -100,16 +101,26 @@ func (k *checkup) texts(ctx context.Context, sql string, args ...any) (list []st
 }
 
 // asked does one thing in the session, which is begun first where there is none.
+// A session that is cut off soon after another may have been begun before the
+// server noticed that the first one crashed, so the thing is done once more.
 func (k *checkup) asked(ctx context.Context, do func(*pgx.Conn) error) (words string, err error) {
-	if k.conn == nil {
-		if err := k.connect(ctx); err != nil {
-			k.gone = true
-			return sayings(ctx, err)
+	for range 2 {
+		if k.conn == nil {
+			if err := k.connect(ctx); err != nil {
+				k.gone = true
+				return sayings(ctx, err)
+			}
 		}
-	}
-	err = do(k.conn)
-	if err != nil && k.conn.IsClosed() {
+		err = do(k.conn)
+		if err == nil || !k.conn.IsClosed() {
+			break
+		}
 		k.conn = nil
+		again := time.Since(k.cut) < recoveryPatience
+		k.cut = time.Now()
+		if !again || ctx.Err() != nil {
+			break
+		}
 	}
 	return sayings(ctx, err)
 }
@@ -149,7 +160,10 @@ func (k *checkup) connect(ctx context.Context) error {
 	for {
 		conn, err := cluster.Connect(ctx)
 		if err == nil {
-			if _, err = conn.Exec(ctx, "set statement_timeout = 0; set session_replication_role = replica", pgx.QueryExecModeSimpleProtocol); err == nil {
+			if err = withoutTimeout(ctx, conn); err == nil {
+				_, err = conn.Exec(ctx, "set session_replication_role = replica")
+			}
+			if err == nil {
 				k.conn = conn
 				return nil
 			}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // checkedServer is a server with two databases: one has a table of a thousand
@@ -188,6 +190,42 @@ func TestCheckupGoesOnAfterACrash(t *testing.T) {
 	}
 	if list, words, err := k.texts(testContext(t), "select 'there'"); err != nil || words != "" || len(list) != 1 {
 		t.Errorf("the session after it: %q, %q, %v", list, words, err)
+	}
+}
+
+// A session can be had from a server that did not notice the crash yet, and ends
+// with all others when it does: that is no finding about what was looked at.
+func TestCheckupRepeatsWhatTheCrashOfAnotherCutOff(t *testing.T) {
+	c := checkedServer(t)
+	k := &checkup{cluster: c, database: "postgres"}
+	defer k.close()
+	cutOff := func(times int) (words string, tries int) {
+		words, err := k.asked(testContext(t), func(conn *pgx.Conn) error {
+			if tries++; tries <= times {
+				if err := syscall.Kill(int(conn.PgConn().PID()), syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := conn.Exec(testContext(t), "select 1")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return words, tries
+	}
+	for _, want := range []struct {
+		cut, tries int
+		said       bool
+	}{
+		{cut: 1, tries: 1, said: true}, // a crash of its own
+		{cut: 1, tries: 2, said: false},
+		{cut: 2, tries: 2, said: true}, // it crashes the server each time
+	} {
+		words, tries := cutOff(want.cut)
+		if tries != want.tries || (words != "") != want.said {
+			t.Errorf("cut off %d times: done %d times, %q", want.cut, tries, words)
+		}
 	}
 }
 

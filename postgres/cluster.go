@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // Cluster is one local data directory and the server on it, the standby or a
@@ -85,8 +88,9 @@ func readBelow(dir, name string, limit int64) ([]byte, error) {
 }
 
 // Connect logs in over the unix socket as Admin. The session is read-only and
-// its statements end after 30 seconds; it is called zreconcile in
-// pg_stat_activity. Nothing is taken from PG* variables of our environment.
+// its statements end after 30 seconds, and by no limit of the copied files; it is
+// called zreconcile in pg_stat_activity. Nothing is taken from PG* variables of our
+// environment.
 func (c *Cluster) Connect(ctx context.Context) (*pgx.Conn, error) {
 	if strings.TrimSpace(c.SocketDir) == "" || !filepath.IsAbs(c.SocketDir) {
 		return nil, fmt.Errorf("connecting to the server of %s: its socket folder %q is not an absolute path", c.DataDir, c.SocketDir)
@@ -111,11 +115,30 @@ func (c *Cluster) Connect(ctx context.Context) (*pgx.Conn, error) {
 		"timezone":                      "UTC",
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec // one round trip, nothing prepared
+	config.AfterConnect = withoutTransactionTimeout
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s/.s.PGSQL.%d as %s: %w", c.SocketDir, c.Port, config.User, plainConnectError(err))
 	}
 	return conn, nil
+}
+
+// withoutTransactionTimeout keeps a limit of the primary's from ending what takes
+// longer, such as a restartpoint. It is no parameter to log in with: a server that
+// does not have it would refuse us.
+func withoutTransactionTimeout(ctx context.Context, conn *pgconn.PgConn) error {
+	if !version.TransactionTimeout.In(serverMajor(conn)) {
+		return nil
+	}
+	_, err := conn.Exec(ctx, "set transaction_timeout = 0").ReadAll()
+	return err
+}
+
+// withoutTimeout lets the statements of a session take as long as their context
+// allows.
+func withoutTimeout(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "set statement_timeout = 0")
+	return err
 }
 
 // plainConnectError drops the frame that pgx puts around the reason: who and

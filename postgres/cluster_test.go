@@ -114,7 +114,7 @@ func TestStartFailureTellsLastWords(t *testing.T) {
 		"missing library":   {"shared_preload_libraries = 'pg_pathman'\n", `could not access file "pg_pathman"`},
 		"after the logging collector took over": {"logging_collector = on\nlog_directory = 'mylog'\nrecovery_target_time = '2020-01-01'\nrecovery_target_xid = '7'\n",
 			"multiple recovery targets specified"},
-		"in the log of the collector": {"logging_collector = on\nlog_directory = 'mylog'\nrestore_command = ''\n", "must specify restore_command"},
+		"in the log of the collector": {"logging_collector = on\nlog_directory = 'mylog'\nrestore_command = ''\n", "when standby mode is not enabled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := testCluster(t, testFolder(t), "data")
@@ -137,6 +137,21 @@ func TestStartFailureTellsLastWords(t *testing.T) {
 				t.Errorf("the error tells what an earlier start said: %v", err)
 			}
 		})
+	}
+}
+
+func TestTelling(t *testing.T) {
+	for name, test := range map[string]struct{ log, want string }{
+		"what fails after a shutdown fails for that": {
+			"LOG:  received fast shutdown request\nLOG:  aborting any active transactions\nFATAL:  terminating walreceiver process due to administrator command\n",
+			"LOG:  received fast shutdown request\nFATAL:  terminating walreceiver process due to administrator command"},
+		"who asks too early tells nothing": {"LOG:  starting\nFATAL:  the database system is starting up\n\nPANIC:  could not locate a valid checkpoint record\r\n",
+			"PANIC:  could not locate a valid checkpoint record"},
+		"where nothing tells, the last lines": {"LOG:  starting\nLOG:  ready\n", "LOG:  starting\nLOG:  ready"},
+	} {
+		if got := telling([]byte(test.log)); got != test.want {
+			t.Errorf("%s:\n%s", name, got)
+		}
 	}
 }
 

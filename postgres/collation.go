@@ -1,6 +1,10 @@
 package postgres
 
-import "context"
+import (
+	"context"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
+)
 
 // Collations tells, of each database, which collations were recorded with
 // another version than this host's libraries have: indexes that were built by
@@ -12,7 +16,7 @@ func (c *Cluster) Collations(ctx context.Context) ([]Finding, error) {
 	return c.eachDatabase(ctx, func(ctx context.Context, k *checkup) ([]Finding, error) {
 		list, words, err := k.texts(ctx, collationVersions)
 		found := asFindings(k.finding("collations", words))
-		if err == nil && k.conn != nil && serverMajor(k.conn.PgConn().ParameterStatus("server_version")) >= 15 {
+		if err == nil && k.conn != nil && version.DatabaseCollationVersion.In(serverMajor(k.conn.PgConn())) {
 			var own []string
 			own, words, err = k.texts(ctx, databaseCollation)
 			list = append(own, list...)

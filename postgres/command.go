@@ -66,6 +66,13 @@ func (c *Cluster) tool(ctx context.Context, name string, args ...string) *exec.C
 
 // output runs cmd and returns its stdout; a failure carries its words.
 func output(run Runner, cmd *exec.Cmd) ([]byte, error) {
+	out, _, err := outputAndWarnings(run, cmd)
+	return out, err
+}
+
+// outputAndWarnings is output for a program that says on stderr, and succeeds, that
+// its stdout is not to be trusted.
+func outputAndWarnings(run Runner, cmd *exec.Cmd) (out, warnings []byte, err error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := run.run(cmd); err != nil {
@@ -73,9 +80,9 @@ func output(run Runner, cmd *exec.Cmd) ([]byte, error) {
 		if words == "" {
 			words = strings.TrimSpace(stdout.String())
 		}
-		return stdout.Bytes(), &CommandError{Program: filepath.Base(cmd.Path), Words: firstLines(words), Err: err}
+		return stdout.Bytes(), stderr.Bytes(), &CommandError{Program: filepath.Base(cmd.Path), Words: firstLines(words), Err: err}
 	}
-	return stdout.Bytes(), nil
+	return stdout.Bytes(), stderr.Bytes(), nil
 }
 
 // firstLines bounds what a program says of many files, one a line.

@@ -83,12 +83,13 @@ func (c *Cluster) ControlData(ctx context.Context) (ControlData, error) {
 	defer cancel()
 	cmd := c.tool(ctx, "pg_controldata", "-D", c.DataDir)
 	cmd.Env = environment(c.User, "TZ=UTC")
-	out, err := output(c.Run, cmd)
+	out, warnings, err := outputAndWarnings(c.Run, cmd)
 	if err != nil {
 		return ControlData{}, fmt.Errorf("reading pg_control of %s: %w", c.DataDir, err)
 	}
-	// A damaged file is a warning on stdout and status 0.
-	if bytes.Contains(out, []byte("WARNING: Calculated CRC checksum does not match")) {
+	// A damaged file is a warning and status 0: on stdout and with a capital letter, or,
+	// by a newer program (17's was seen), on stderr.
+	if damaged := []byte("alculated CRC checksum does not match"); bytes.Contains(out, damaged) || bytes.Contains(warnings, damaged) {
 		return ControlData{}, fmt.Errorf("pg_control of %s is damaged: pg_controldata says that its checksum does not match", c.DataDir)
 	}
 	data, err := ParseControlData(out)

@@ -136,8 +136,19 @@ func TestControlDataOfDamagedFile(t *testing.T) {
 	}
 	b[100] ^= 0x55
 	testWrite(t, u, control, string(b))
-	if _, err := c.ControlData(testContext(t)); err == nil || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("the error is %v", err)
+	own := c.BinDir
+	for says, program := range map[string]string{
+		"this host's": `exec "` + own + `/pg_controldata" "$@"`,
+		"that of 17":  `"` + own + `/pg_controldata" "$@" | grep -v WARNING; echo "pg_controldata: warning: calculated CRC checksum does not match value stored in control file" >&2`,
+	} {
+		c.BinDir = testFolder(t)
+		testWrite(t, u, filepath.Join(c.BinDir, "pg_controldata"), "#!/bin/sh\n"+program+"\n")
+		if err := os.Chmod(filepath.Join(c.BinDir, "pg_controldata"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ControlData(testContext(t)); err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%s: the error is %v", says, err)
+		}
 	}
 }
 

@@ -118,9 +118,10 @@ func newestSince(dir string, t time.Time) string {
 }
 
 // tells matches what explains a failed start: the severities, with what follows
-// them (PostgreSQL documentation, "Message Severity Levels"), and what a
-// configuration file is blamed for at severity LOG.
-var tells = regexp.MustCompile(`\b(FATAL|PANIC|ERROR|HINT|DETAIL)\b|could not|terminated by signal|unrecognized configuration parameter|invalid value for parameter|syntax error in file`)
+// them (PostgreSQL documentation, "Message Severity Levels"), and at severity LOG
+// what a configuration file is blamed for, and that somebody ended the server: what
+// fails after that fails for that.
+var tells = regexp.MustCompile(`received (smart|fast|immediate) shutdown request|\b(FATAL|PANIC|ERROR|HINT|DETAIL)\b|could not|terminated by signal|unrecognized configuration parameter|invalid value for parameter|syntax error in file`)
 
 // refusedLogin are the server's answers to those who ask before it is ready:
 // they explain nothing.

@@ -108,7 +108,7 @@ func Identify(ctx context.Context, p Primary) (PrimaryInfo, error) {
 	}
 	defer hangUp(conn)
 	info := PrimaryInfo{Version: conn.ParameterStatus("server_version")}
-	info.Major = serverMajor(info.Version)
+	info.Major = serverMajor(conn)
 	if err := info.identifySystem(ctx, conn); err != nil {
 		return PrimaryInfo{}, err
 	}

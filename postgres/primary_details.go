@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // Settings shows settings of the primary in a replication connection, for which
@@ -38,7 +40,7 @@ type PrimaryDetails struct {
 	WALSenders int           // at work, ours included (view pg_stat_replication)
 	Slots      int           // replication slots, of all kinds
 	SlotActive bool          // the slot asked for: somebody streams from it
-	SlotStatus string        // its wal_status, from PostgreSQL 13 on; lost can't be used any more
+	SlotStatus string        // its wal_status, "" where the version has none; lost can't be used any more
 	Sizes      *PrimarySizes // nil: the role may not ask for them
 }
 
@@ -57,7 +59,7 @@ func (p Primary) Details(ctx context.Context, slot string) (PrimaryDetails, erro
 	}
 	if slot != "" {
 		status := "null::text"
-		if serverMajor(conn.PgConn().ParameterStatus("server_version")) >= 13 {
+		if version.SlotWALStatus.In(serverMajor(conn.PgConn())) {
 			status = "wal_status"
 		}
 		var words *string

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // TestPrimaryDetails asks as a role that may only replicate, and as one that may
@@ -39,7 +41,7 @@ func TestPrimaryDetails(t *testing.T) {
 	if d.Time.Before(before) || d.Time.After(time.Now()) || d.WALSenders != 0 || d.Slots != 1 || d.SlotActive || d.Sizes == nil || d.Sizes.Size < 10<<20 {
 		t.Errorf("%+v", d)
 	}
-	if d.SlotStatus != "reserved" && serverMajor(ask[string](t, c, "show server_version")) >= 13 {
+	if d.SlotStatus != "reserved" && version.SlotWALStatus.In(majorOf(ask[string](t, c, "show server_version"))) {
 		t.Errorf("the slot is %q", d.SlotStatus)
 	}
 	if d, err := wide.Details(ctx, "no_such_slot"); err != nil || d.SlotStatus != "" {

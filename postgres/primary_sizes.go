@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // Sizes tells how much a base backup would copy. It asks by ordinary SQL where
@@ -60,17 +62,14 @@ func (p Primary) sizesByBackup(ctx context.Context) (PrimarySizes, error) {
 		_ = conn.Conn().Close() // in the midst of a stream there is no polite end
 		hangUp(conn)
 	}()
-	major := serverMajor(conn.ParameterStatus("server_version"))
-	return announcedSizes(ctx, conn, announceCommand(major))
+	return announcedSizes(ctx, conn, announceCommand(serverMajor(conn)))
 }
 
-// announceCommand: PostgreSQL 15 brought another syntax and dropped the older
-// one (sources, src/backend/replication/repl_gram.y).
 func announceCommand(major int) string {
-	if major < 15 {
-		return "BASE_BACKUP LABEL 'zreconcile asks for sizes' PROGRESS FAST NOWAIT"
+	if version.BaseBackupOptionList.In(major) {
+		return "BASE_BACKUP (LABEL 'zreconcile asks for sizes', PROGRESS true, CHECKPOINT 'fast', WAIT false)"
 	}
-	return "BASE_BACKUP (LABEL 'zreconcile asks for sizes', PROGRESS true, CHECKPOINT 'fast', WAIT false)"
+	return "BASE_BACKUP LABEL 'zreconcile asks for sizes' PROGRESS FAST NOWAIT"
 }
 
 func announcedSizes(ctx context.Context, conn *pgconn.PgConn, command string) (PrimarySizes, error) {

@@ -129,7 +129,7 @@ func TestServerErrorKind(t *testing.T) {
 
 func TestServerMajor(t *testing.T) {
 	for version, want := range map[string]int{"15.13 (Debian 15.13-0+deb12u1)": 15, "12.1": 12, "18beta1": 18, "19devel": 19, "": 0, "x": 0} {
-		if got := serverMajor(version); got != want {
+		if got := majorOf(version); got != want {
 			t.Errorf("%q: %d, want %d", version, got, want)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/zreconcile/zreconcile/postgres/version"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 )
 
@@ -28,24 +29,59 @@ func (c *Cluster) ResumeReplay(ctx context.Context) error {
 	return c.command(ctx, "replay to go on", "select pg_wal_replay_resume()")
 }
 
-// Promote ends recovery and waits until the server accepts writes, as long as
-// ctx allows.
+// Promote ends recovery, also where replay is paused, and waits until the server
+// accepts writes, as long as ctx allows.
 func (c *Cluster) Promote(ctx context.Context) error {
 	conn, err := c.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer closing(conn)
-	var promoted bool
-	query := fmt.Sprintf("select pg_promote(true, %s)", seconds(remaining(ctx)))
-	err = conn.QueryRow(ctx, query).Scan(&promoted)
-	if err == nil && !promoted {
-		err = errors.New("it is still in recovery")
+	promote := promotePaused
+	if version.PromotionEndsPause.In(serverMajor(conn.PgConn())) {
+		promote = promoteAndWait
+	}
+	if err = withoutTimeout(ctx, conn); err == nil {
+		err = promote(ctx, conn)
 	}
 	if err != nil {
 		return fmt.Errorf("promoting the server of %s: %w", c.DataDir, err)
 	}
 	return nil
+}
+
+func promoteAndWait(ctx context.Context, conn *pgx.Conn) error {
+	var promoted bool
+	err := conn.QueryRow(ctx, fmt.Sprintf("select pg_promote(true, %s)", seconds(remaining(ctx)))).Scan(&promoted)
+	if err == nil && !promoted {
+		err = errors.New("it is still in recovery")
+	}
+	return err
+}
+
+// promotePaused asks for the promotion first, so that a server that stands at the
+// end of its WAL does not wait for more of it when it is let go on.
+func promotePaused(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, "select pg_promote(false)"); err != nil {
+		return err
+	}
+	for {
+		var recovering bool
+		err := conn.QueryRow(ctx, "select pg_is_in_recovery()").Scan(&recovering)
+		if err != nil || !recovering {
+			return err
+		}
+		_, err = conn.Exec(ctx, "select pg_wal_replay_resume()")
+		const notInRecovery = "55000" // object_not_in_prerequisite_state: it ended meanwhile
+		if e := serverError(err); err != nil && (e == nil || e.Code != notInRecovery) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("it is still in recovery: %w", context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 func (c *Cluster) command(ctx context.Context, what, sql string) error {
@@ -54,7 +90,7 @@ func (c *Cluster) command(ctx context.Context, what, sql string) error {
 		return err
 	}
 	defer closing(conn)
-	if _, err = conn.Exec(ctx, "set statement_timeout = 0"); err == nil { // ctx bounds it
+	if err = withoutTimeout(ctx, conn); err == nil {
 		_, err = conn.Exec(ctx, sql)
 	}
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/zreconcile/zreconcile/postgres/version/servers"
 )
 
 // oddPassword has all that the files and strings on its way treat as special.
@@ -103,13 +105,11 @@ func freePort(t *testing.T) int {
 
 func testBinDir(t *testing.T) string {
 	t.Helper()
-	for major := 18; major >= 12; major-- {
-		if dir, err := FindBinaries("", major); err == nil {
-			return dir
-		}
+	_, dir, err := servers.Own()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no PostgreSQL server is installed")
-	return ""
+	return dir
 }
 
 // testCluster describes a data directory below dir; nothing is made but its folders.
@@ -139,15 +139,19 @@ var templateFolder = sync.OnceValues(func() (string, error) {
 	if err := os.Chown(dir, int(u.UID), int(u.GID)); err != nil {
 		return "", err
 	}
-	bin := ""
-	for major := 18; major >= 12 && bin == ""; major-- {
-		bin, _ = FindBinaries("", major)
+	_, bin, err := servers.Own()
+	if err != nil {
+		return "", err
 	}
 	c := Cluster{BinDir: bin, User: u}
-	_, err = output(nil, c.tool(context.Background(), "initdb", "-D", filepath.Join(dir, "data"), "-U", "boss",
-		"--no-sync", "--data-checksums", "--auth=trust", "--wal-segsize=1", "--encoding=UTF8", "--locale=C"))
-	return dir, err
+	return dir, c.initdb(filepath.Join(dir, "data"))
 })
+
+func (c *Cluster) initdb(dir string) error {
+	_, err := output(nil, c.tool(context.Background(), "initdb", "-D", dir, "-U", "boss",
+		"--no-sync", "--data-checksums", "--auth=trust", "--wal-segsize=1", "--encoding=UTF8", "--locale=C"))
+	return err
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -174,15 +178,21 @@ func newServer(t *testing.T) *Cluster {
 		t.Fatal(err)
 	}
 	copyTree(t, filepath.Join(template, "data"), c.DataDir)
+	startNew(t, c)
+	return c
+}
+
+// startNew configures and starts what initdb made.
+func startNew(t *testing.T, c *Cluster) {
+	t.Helper()
 	testAppend(t, filepath.Join(c.DataDir, "postgresql.conf"), fmt.Sprintf(
-		"port = %d\nunix_socket_directories = '%s'\nlisten_addresses = '127.0.0.1'\nfsync = off\nshared_buffers = 8MB\nwal_level = replica\nmax_wal_senders = 5\n", c.Port, c.SocketDir))
+		"port = %d\nunix_socket_directories = '%s'\nlisten_addresses = '127.0.0.1'\nfsync = off\nshared_buffers = 8MB\nwal_level = replica\nmax_wal_senders = 5\npassword_encryption = 'scram-sha-256'\n", c.Port, c.SocketDir))
 	testWrite(t, c.User, filepath.Join(c.DataDir, "pg_hba.conf"), testHBA)
 	start(t, c)
 	mustExec(t, c, "create role repl replication login password '"+strings.ReplaceAll(oddPassword, "'", "''")+"'")
 	mustExec(t, c, "create role wide replication login password 'wide' in role pg_monitor")
 	mustExec(t, c, "create role norepl login password 'norepl'")
 	mustExec(t, c, "create role stranger replication login password 'stranger'")
-	return c
 }
 
 // copyTree copies a folder with owners, modes and links as they are.

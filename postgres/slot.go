@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/zreconcile/zreconcile/postgres/version"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 )
 
@@ -18,9 +19,8 @@ type Slot struct {
 }
 
 // ReadSlot asks the primary for a replication slot of that name. known is false
-// when it has no way to tell us: READ_REPLICATION_SLOT, for which the right to
-// replicate is enough, came with PostgreSQL 15, and before that an ordinary login
-// is needed.
+// when it has no way to tell us: where there is no READ_REPLICATION_SLOT, an
+// ordinary login is needed.
 func ReadSlot(ctx context.Context, p Primary, name string) (slot Slot, known bool, err error) {
 	if err := checkSlotName(name); err != nil {
 		return slot, false, err
@@ -30,7 +30,7 @@ func ReadSlot(ctx context.Context, p Primary, name string) (slot Slot, known boo
 		return slot, false, err
 	}
 	defer hangUp(conn)
-	if serverMajor(conn.ParameterStatus("server_version")) < 15 {
+	if !version.ReadReplicationSlot.In(serverMajor(conn)) {
 		return p.selectSlot(ctx, name)
 	}
 	var primary PrimaryInfo

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/zreconcile/zreconcile/postgres/version"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 )
 
@@ -75,8 +77,12 @@ func (c *Cluster) Status(ctx context.Context, settings ...string) (Status, error
 }
 
 // serverMajor is the major version that the server announced at login.
-func serverMajor(version string) int {
-	digits, _, _ := strings.Cut(version, ".")
+func serverMajor(conn *pgconn.PgConn) int { return majorOf(conn.ParameterStatus("server_version")) }
+
+// majorOf reads the parameter server_version, such as "15.13 (Debian ...)"; 0
+// is one that can't be read.
+func majorOf(announced string) int {
+	digits, _, _ := strings.Cut(announced, ".")
 	digits = strings.TrimRightFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
 	if i := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
 		digits = digits[:i] // 18beta1, 19devel
@@ -88,10 +94,10 @@ func serverMajor(version string) int {
 	return major
 }
 
-// pauseState asks for the state of replay in the words of PostgreSQL 14; before
-// that a requested pause could not be told from one that is in effect.
+// pauseState asks for the state of replay. An older server can't tell a requested
+// pause from one that is in effect.
 func pauseState(major int) string {
-	if major >= 14 {
+	if version.ReplayPauseState.In(major) {
 		return "pg_get_wal_replay_pause_state()"
 	}
 	return "case when pg_is_wal_replay_paused() then 'paused' else 'not paused' end"
@@ -121,7 +127,7 @@ func readStatus(ctx context.Context, conn *pgx.Conn) (Status, error) {
 	var systemID string
 	var timeline *int64
 	var walFile, received, replayed, written, receiver, latestEnd, sender, archived, failed *string
-	query := statusQuery(serverMajor(conn.PgConn().ParameterStatus("server_version")))
+	query := statusQuery(serverMajor(conn.PgConn()))
 	err := conn.QueryRow(ctx, query).Scan(&s.InRecovery, &systemID, &timeline, &walFile,
 		&received, &replayed, &written, &s.ReplayedCommitAt, &s.PausedState,
 		&receiver, &latestEnd, &s.PrimaryTime, &s.LastMsgReceiptAt, &sender,

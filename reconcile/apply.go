@@ -29,6 +29,12 @@ func (h *Host) apply(ctx context.Context, site *spec.Site, now time.Time, only O
 	if err != nil {
 		return Plan{}, state, err
 	}
+	left, leftErr := h.releaseLeft(ctx, site, &state)
+	if left { // retention decides of what was held
+		if state, err = h.Observe(ctx, site, now); err != nil {
+			return Plan{}, state, err
+		}
+	}
 	run := &applying{host: h, site: site, now: now, only: only, plan: Diff(site, state, now, only), state: &state,
 		bad: map[string]bool{}, told: map[string]Result{}}
 	err = run.stages(ctx)
@@ -37,6 +43,9 @@ func (h *Host) apply(ctx context.Context, site *spec.Site, now time.Time, only O
 	}
 	if err != nil {
 		run.leave()
+	}
+	if leftErr != nil { // what stays held keeps a snapshot, and nothing else
+		run.plan.Failures = append(run.plan.Failures, leftErr.Error())
 	}
 	run.plan.tally()
 	run.tellRest()
@@ -87,7 +96,7 @@ func (a *applying) stage(ctx context.Context, s stage) error {
 		switch {
 		case c.Action == Block:
 			a.record(outcome{change: c})
-			a.bad[s.kind] = true
+			a.bad[s.kind] = a.bad[s.kind] || !c.aside
 		case a.skips(s):
 			a.record(outcome{change: c, skipped: needsBad})
 			a.bad[s.kind] = true
@@ -306,6 +315,7 @@ func (s stage) run(ctx context.Context, h *Host, in *view, changes []Change) []o
 		} else {
 			o.err = s.apply(ctx, h, in, c)
 		}
+		in.touched = true
 		o.took = h.Clock().Sub(began)
 		out = append(out, o)
 	}

@@ -131,7 +131,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	a, _ := applyingOf()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := stage{apply: func(context.Context, *Host, *view, Change) error { cancel(); return nil }}
-	out := s.run(ctx, a.host, nil, []Change{changeOf(Create, "pool", "a"), changeOf(Create, "pool", "b")})
+	out := s.run(ctx, a.host, &view{}, []Change{changeOf(Create, "pool", "a"), changeOf(Create, "pool", "b")})
 	if len(out) != 1 || out[0].change.Name != "a" || out[0].err != nil {
 		t.Errorf("got %+v", out)
 	}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,8 +24,8 @@ type Caller struct {
 
 // Callers finds the servers that run, and those that a unit of ours starts at
 // boot. It needs no site file, and root.
-func (h *Host) Callers() ([]Caller, error) {
-	running, err := postgres.RunningServers()
+func (h *Host) Callers(ctx context.Context) ([]Caller, error) {
+	running, err := postgres.RunningServers(ctx)
 	if err != nil {
 		return nil, err
 	}

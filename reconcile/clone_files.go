@@ -1,12 +1,14 @@
 package reconcile
 
 import (
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/conf"
+	"github.com/zreconcile/zreconcile/postgres/version"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 )
@@ -14,7 +16,10 @@ import (
 // cloneFiles are the managed files of a clone, as its entry and its marks make
 // them: what an update in place writes.
 func (in *view) cloneFiles(r spec.Restore, c Clone) (confWanted, error) {
-	stop, _ := parseStop(c.Marks)
+	stop, known := parseStop(c.Marks)
+	if !known {
+		return confWanted{}, fmt.Errorf("the marks of %s do not say where it stops: see zfs get %s %s", c.Dataset.Name, markState, c.Dataset.Name)
+	}
 	return in.cloneConf(r, stop, int(c.Marks.int(markMajor)), c.Files)
 }
 
@@ -50,17 +55,17 @@ func (in *view) cloneConf(r spec.Restore, stop StopPoint, major int, have map[st
 	}
 	put("archive_mode", "off", "a clone never archives")
 	put("recovery_min_apply_delay", "0", "")
-	if major >= 14 {
+	if version.RecoveryInitSyncMethod.In(major) {
 		put("recovery_init_sync_method", "syncfs", "a snapshot is on stable storage; no file of it needs to be opened for that")
 	}
 	put("max_logical_replication_workers", "0", "its subscriptions must not consume live slots")
-	if major <= 15 {
+	if version.PromoteTriggerFile.In(major) {
 		put("promote_trigger_file", "", "")
 	}
-	if major >= 15 {
+	if version.ArchiveLibrary.In(major) {
 		put("archive_library", "", "")
 	}
-	if major >= 17 {
+	if version.SyncReplicationSlots.In(major) {
 		put("sync_replication_slots", "off", "")
 	}
 	w := confWanted{settings: overlay(set, nil, "")}

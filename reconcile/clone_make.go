@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -15,10 +14,23 @@ import (
 	"github.com/zreconcile/zreconcile/zfs"
 )
 
-// makeClone makes a restore: clones the base, makes the clone harmless, starts
-// it and waits until its target is really reached. Until then its mark says
-// "making": a run that finds it so begins anew.
+// makeClone makes a restore: clones the base, in the place of a former clone,
+// makes the clone harmless, starts it and waits until its target is really
+// reached. Until then its mark says "making": a run that finds it so begins anew.
+//
+// A snapshot that has a clone can't be destroyed (zfs-destroy(8)), so its hold is
+// released while the server starts.
 func (h *Host) makeClone(ctx context.Context, in *view, r spec.Restore, resolved Resolution) error {
+	release, err := h.hold(ctx, resolved.Base)
+	defer release()
+	if err != nil {
+		return err
+	}
+	if former, exists := in.cloneOf(r); exists {
+		if err := h.destroyClone(ctx, in, former); err != nil {
+			return err
+		}
+	}
 	clone, err := h.cloneDatasets(ctx, in, r, resolved)
 	if err != nil {
 		return err
@@ -28,10 +40,15 @@ func (h *Host) makeClone(ctx context.Context, in *view, r spec.Restore, resolved
 		return err
 	}
 	h.Log.Debug("recovery of the restore", "restore", r.Name, "base", resolved.Base.Name, "stop", stop.mark(), "end", stop.end)
-	if err := h.ZFS.SetProperties(ctx, r.Dataset, []zfs.Prop{{Name: markStop, Value: stop.mark()}, {Name: markMajor, Value: strconv.Itoa(s.major)}}); err != nil {
+	s.beside = release
+	if err := h.runClone(ctx, in, r, s, resolved, stop); err != nil {
 		return err
 	}
-	return h.runClone(ctx, in, r, s, resolved, stop)
+	facts := stop.facts(resolved, s.major)
+	if r.Action == "promote" {
+		facts = append(facts, zfs.Prop{Name: markPromoted, Value: "yes"})
+	}
+	return h.ZFS.SetProperties(ctx, r.Dataset, []zfs.Prop{packed(stateReady, facts)})
 }
 
 // cloneDatasets clones all datasets of the base and gives the mountpoint.
@@ -88,7 +105,8 @@ func mountedClone(dataset string) (string, error) {
 // cloneServer is the server of a clone, with the programs of its major version.
 type cloneServer struct {
 	server
-	major int
+	major  int
+	beside func() // done while it starts; nil is nothing
 }
 
 func (h *Host) cloneServer(in *view, r spec.Restore, dataDir string, replay wal.LSN) (cloneServer, error) {
@@ -189,11 +207,7 @@ func (h *Host) runClone(ctx context.Context, in *view, r spec.Restore, s cloneSe
 	if err != nil {
 		return errors.Join(err, h.haltFailed(ctx, s))
 	}
-	marks := append(stop.proof(resolved), zfs.Prop{Name: markReachedLSN, Value: stop.end.String()})
-	if r.Action == "promote" {
-		marks = append(marks, zfs.Prop{Name: markPromoted, Value: "yes"})
-	}
-	return h.ZFS.SetProperties(ctx, r.Dataset, append(marks, zfs.Prop{Name: markState, Value: stateReady}))
+	return nil
 }
 
 // haltFailed stops the server of a clone that missed its target, also when the
@@ -212,6 +226,11 @@ func (h *Host) startClonesServer(ctx context.Context, limit time.Duration, in *v
 		return err
 	}
 	return h.aside(ctx, func() error {
+		if s.beside != nil { // within the step: what it runs inherits the lock, part of which is given up around it
+			done := make(chan struct{})
+			defer func() { <-done }()
+			go func() { s.beside(); close(done) }()
+		}
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		return h.startServer(ctx, s.server)

@@ -33,9 +33,10 @@ func proveReached(t spec.Target, stop settledStop, commit *time.Time) error {
 	return nil
 }
 
-// proof are the marks that say between which two transactions a clone stands.
-func (s settledStop) proof(resolved Resolution) []zfs.Prop {
-	list := []zfs.Prop{{Name: markLastIn, Value: xactMark(s.lastIn)}, {Name: markFirstOut, Value: xactMark(s.firstOut)}}
+// facts say where a clone stands, and between which two transactions.
+func (s settledStop) facts(resolved Resolution, major int) []zfs.Prop {
+	list := []zfs.Prop{{Name: markStop, Value: s.mark()}, {Name: markMajor, Value: strconv.Itoa(major)},
+		{Name: markReachedLSN, Value: s.end.String()}, {Name: markLastIn, Value: xactMark(s.lastIn)}, {Name: markFirstOut, Value: xactMark(s.firstOut)}}
 	at := s.lastIn.Time
 	if s.lastIn.Start == 0 && resolved.Reached.Time != nil {
 		at = resolved.Reached.Time.Time

@@ -120,7 +120,8 @@ func (h *Host) awaitTarget(ctx context.Context, limit time.Duration, s cloneServ
 
 // reachTarget holds a clone that stopped against its target: a server also
 // pauses on the way, where a setting is too low to replay on (from PostgreSQL
-// 14), and one that lost its target would go on.
+// 14), and one that lost its target would go on: where WAL ends before it,
+// PostgreSQL 12 just promotes itself (release notes 13, "Migration").
 func reachTarget(ctx context.Context, s cloneServer, end wal.LSN, promote bool) (commit *time.Time, err error) {
 	if exists(filepath.Join(s.cluster.DataDir, signalFile)) {
 		if err := endWait(ctx, s, end, promote); err != nil {

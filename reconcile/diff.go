@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"sort"
 	"time"
 
@@ -17,6 +18,7 @@ type view struct {
 	// destroy is then still there, and keeps its WAL. Before, a plan counts
 	// on what retention is going to destroy.
 	retained bool
+	touched  bool // something was changed since the state was observed
 }
 
 // Diff works out what differs between the site and the host at a moment. It is
@@ -28,13 +30,17 @@ func Diff(site *spec.Site, state State, now time.Time, only Only) Plan {
 		changes = append(changes, in.diff(s)...)
 	}
 	plan := newPlan(site.Name, changes, in.notes(), in.next())
-	plan.Failures = state.failureTexts()
+	plan.Failures = append(state.failureTexts(), in.leftLocked()...)
 	return plan
 }
 
 // diff is one stage's share of the plan, sorted by name within it: a parent's
-// name is a prefix of its children's. Changes of one thing keep their order.
+// name is a prefix of its children's. Changes of one thing keep their order. What
+// lies on the site's datasets is not known, and not planned, before their key is.
 func (in *view) diff(s stage) []Change {
+	if slices.Contains(s.needs, kindDataset) && in.awaitsKey() {
+		return nil
+	}
 	var wanted []Change
 	for _, c := range s.diff(in) {
 		c.Kind = s.kind
@@ -92,9 +98,7 @@ func (in *view) notes() []string {
 			notes = append(notes, "the clone of a failed restore drill is kept at "+c.Dataset.Name+"; the next drill destroys it, such as zreconcile verify")
 		}
 	}
-	if p := in.state.ZFS.Pool; p != nil {
-		notes = append(notes, poolNotes(*p)...)
-	}
+	notes = append(notes, in.poolNotes()...)
 	if s := in.state.Cluster.Status; s != nil && len(s.PendingRestart) > 0 && in.site.Standby.Restart == "never" {
 		pending := append([]string{}, s.PendingRestart...)
 		sort.Strings(pending)

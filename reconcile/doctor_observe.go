@@ -18,6 +18,7 @@ type patient struct {
 	site     *spec.Site // nil: there is no site file
 	in       *view      // nil: the pool could not be read, or there is no site
 	failures []string   // what could not be observed, beside those of the state
+	hung     *zfs.Pool  // the pool, where it is suspended: in is nil then
 	now      time.Time
 
 	host    hostFacts
@@ -83,7 +84,9 @@ func (h *Host) lookAt(ctx context.Context, site *spec.Site, now time.Time) *pati
 	if p.host.User, err = postgres.LookupOSUser(site.Standby.OSUser); err != nil {
 		p.host.UserErr = err.Error()
 	}
-	p.host.SELinux = readSELinux(root, site.Standby.DataDir)
+	if p.hung == nil { // whoever asks a file there for its label hangs
+		p.host.SELinux = readSELinux(root, site.Standby.DataDir)
+	}
 	p.host.Rivals = readRivals(root)
 	h.lookAtPrimary(ctx, p)
 	h.lookAtPrograms(p)
@@ -119,6 +122,12 @@ func (h *Host) lookAtZFS(ctx context.Context, p *patient) {
 // lookAtState observes as a status does: the primary is asked apart.
 func (h *Host) lookAtState(ctx context.Context, p *patient) {
 	state, err := h.observe(ctx, p.site, p.now, false)
+	if isKind(err, zfs.ErrSuspended) {
+		if p.hung = state.ZFS.Pool; p.hung == nil { // it became so between two commands
+			p.hung = &zfs.Pool{Name: p.site.Pool.Name, Health: zfs.Suspended, Suspended: true}
+		}
+		return
+	}
 	if err != nil {
 		p.zfs.setErr(err)
 		p.failures = append(p.failures, err.Error())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // primaryFacts are what the primary said, or why it said nothing.
@@ -128,11 +129,14 @@ func examineMajor(p *patient) []DoctorCheck {
 	switch {
 	case info == nil || p.server.Wanted == 0:
 		return nil
-	case info.Major < 12:
-		return one(fault(fmt.Sprintf("the primary runs PostgreSQL %d, and 12 is the oldest that can be followed", info.Major), "upgrade the primary"))
+	case info.Major < version.Oldest:
+		return one(fault(fmt.Sprintf("the primary runs PostgreSQL %d, and %d is the oldest that can be followed", info.Major, version.Oldest), "upgrade the primary"))
 	case info.Major != p.server.Wanted:
 		return one(fault(fmt.Sprintf("the primary runs PostgreSQL %d, and the cluster in %s is of %d: it can't follow", info.Major, p.wanted().DataDir, p.server.Wanted),
 			"after an upgrade of the primary it is copied anew: give it a site name, a dataDir and an archive.dir of its own"))
+	case info.Major > version.Newest:
+		return one(fault(fmt.Sprintf("the primary runs PostgreSQL %d, and %d is the newest whose WAL this program can read: each restore would be refused", info.Major, version.Newest),
+			"install a newer zreconcile"))
 	}
 	return one(fine("PostgreSQL %d there and here", info.Major))
 }

@@ -1,6 +1,10 @@
 package reconcile
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
+)
 
 // examineWALSenders: a standby takes one, a base backup two.
 func examineWALSenders(p *patient) []DoctorCheck {
@@ -31,22 +35,22 @@ func examineWALSenders(p *patient) []DoctorCheck {
 // examineWALKept: without a slot, the primary recycles what a standby that was away
 // would need next (pitfall 23).
 func examineWALKept(p *patient) []DoctorCheck {
-	if p.wanted() == nil || p.wanted().Primary.Slot != "" || p.primary.Settings == nil {
+	if p.wanted() == nil || p.wanted().Primary.Slot != "" || p.primary.Info == nil {
 		return nil
 	}
-	enough := map[string]string{"wal_keep_size": "'8GB'", "wal_keep_segments": "512"}
-	for _, name := range []string{"wal_keep_size", "wal_keep_segments"} { // the latter before PostgreSQL 13
-		value, known := p.primary.Settings[name]
-		if !known {
-			continue
-		}
-		if value == "0" || value == "0MB" {
-			return one(warning(fmt.Sprintf("no slot is named, and the primary's %s is 0: a standby that was away for long can't follow any more", name),
-				fmt.Sprintf("name standby.primary.slot, or on the primary: ALTER SYSTEM SET %s = %s; SELECT pg_reload_conf()", name, enough[name])))
-		}
-		return one(fine("the primary keeps WAL for a standby that was away: %s = %s", name, value))
+	name, enough := "wal_keep_segments", "512"
+	if version.WALKeepSize.In(p.primary.Info.Major) {
+		name, enough = "wal_keep_size", "'8GB'"
 	}
-	return nil
+	value, known := p.primary.Settings[name]
+	switch {
+	case !known:
+		return nil
+	case value == "0" || value == "0MB":
+		return one(warning(fmt.Sprintf("no slot is named, and the primary's %s is 0: a standby that was away for long can't follow any more", name),
+			fmt.Sprintf("name standby.primary.slot, or on the primary: ALTER SYSTEM SET %s = %s; SELECT pg_reload_conf()", name, enough)))
+	}
+	return one(fine("the primary keeps WAL for a standby that was away: %s = %s", name, value))
 }
 
 // examineSlot: a slot keeps WAL for as long as its standby is away, until the
@@ -73,14 +77,22 @@ func examineSlot(p *patient) []DoctorCheck {
 	case slot.Retained >= muchRetained:
 		list = append(list, warning(fmt.Sprintf("slot %s makes the primary keep %s of WAL", name, size(slot.Retained)), "bring the standby back, or drop the slot there before the disk is full"))
 	}
-	if limit, known := p.primary.Settings["max_slot_wal_keep_size"]; known && limit == "-1" {
-		list = append(list, warning(fmt.Sprintf("slot %s has no limit: a standby that is away fills the primary's disk", name),
-			"on the primary: ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; SELECT pg_reload_conf()"))
-	}
+	list = append(list, examineSlotLimit(p, name)...)
 	if list == nil {
 		list = one(fine("slot %s retains %s of WAL on the primary", name, size(slot.Retained)))
 	}
 	return list
+}
+
+func examineSlotLimit(p *patient, slot string) []DoctorCheck {
+	what := fmt.Sprintf("slot %s has no limit: a standby that is away fills the primary's disk", slot)
+	switch major := p.primary.Info.Major; {
+	case !version.MaxSlotWALKeepSize.In(major):
+		return one(warning(what, fmt.Sprintf("PostgreSQL %d has no setting for one: watch that disk, or name no slot, and keep WAL by wal_keep_segments and the archive", major)))
+	case p.primary.Settings["max_slot_wal_keep_size"] == "-1":
+		return one(warning(what, "on the primary: ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; SELECT pg_reload_conf()"))
+	}
+	return nil
 }
 
 // examinePatroniPrimary: Patroni drops slots that it does not know. A copy of its

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
+	"github.com/zreconcile/zreconcile/postgres/version"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 	"github.com/zreconcile/zreconcile/zfs"
@@ -97,9 +98,15 @@ func TestDoctor(t *testing.T) {
 			p.in = givenView(p.site, &s)
 		}, DoctorWarning, "zfs/pool", "not imported, and can be", "zpool import zp1"},
 		{"degraded", nil, func(p *patient) { p.pool().Health = "DEGRADED" }, DoctorFault, "zfs/health", "DEGRADED", "zpool replace"},
+		{"a disk had errors", nil, func(p *patient) { p.pool().Vdevs[0].Devices[0].Errors = "0 0 56" }, DoctorWarning, "zfs/health", "checksum 56", "zpool scrub -w zp1"},
+		{"a disk is being replaced", nil, func(p *patient) {
+			p.pool().Health, p.pool().Resilvering = "DEGRADED", "resilver in progress since Sun Nov 29 04:51:02 2026"
+		}, DoctorFault, "zfs/health", "resilver in progress", "let the resilver end"},
+		{"a disk that came back is written anew", nil, func(p *patient) { p.pool().Resilvering = "resilver in progress since Sun Nov 29 04:51:02 2026" },
+			DoctorWarning, "zfs/health", "zp1 is ONLINE: resilver in progress", "let the resilver end"},
 		{"data errors", nil, func(p *patient) { p.pool().Errors = "3 data errors" }, DoctorFault, "zfs/health", "3 data errors", "zpool status -v"},
 		{"late scrub", nil, func(p *patient) {
-			p.pool().Scan = "scrub repaired 0B in 00:00:01 with 0 errors on Thu Oct  1 00:24:02 2026"
+			p.pool().Scrubbed = time.Date(2026, 10, 1, 0, 24, 2, 0, time.UTC)
 		}, DoctorWarning, "zfs/scrub", "53 days ago", "zpool scrub zp1"},
 		{"pitfall 55: device names", nil, func(p *patient) { p.pool().Vdevs[0].Devices[0].Path = "/dev/sdb1" }, DoctorWarning, "zfs/devices", "/dev/sdb1", "zpool import -d /dev/disk/by-id"},
 		{"below keepFree", nil, func(p *patient) { p.pool().Free = 1 << 30 }, DoctorWarning, "zfs/space", "keepFree", "add a vdev"},
@@ -118,6 +125,13 @@ func TestDoctor(t *testing.T) {
 		}, DoctorFault, "primary/reachable", "the primary (db) is unreachable: no answer", "check host and port"},
 		{"another system", nil, func(p *patient) { p.primary.Info.SystemID = 42 }, DoctorFault, "primary/system identifier", "another database", "correct standby.primary"},
 		{"another major", nil, func(p *patient) { p.primary.Info.Major = 16 }, DoctorFault, "primary/major version", "runs PostgreSQL 16", "copied anew"},
+		{"too old", nil, func(p *patient) { p.primary.Info.Major, p.server.Wanted = 11, 11 }, DoctorFault, "primary/major version", "12 is the oldest", "upgrade the primary"},
+		{"too new", nil, func(p *patient) {
+			p.primary.Info.Major, p.server.Wanted = version.Newest+1, version.Newest+1
+		}, DoctorFault, "primary/major version", "each restore would be refused", "install a newer zreconcile"},
+		{"the newest", nil, func(p *patient) {
+			p.primary.Info.Major, p.server.Wanted = version.Newest, version.Newest
+		}, DoctorOK, "primary/major version", "there and here", ""},
 		{"WAL level", nil, func(p *patient) { p.primary.Info.WALLevel = "minimal" }, DoctorFault, "primary/WAL level", "minimal", "ALTER SYSTEM SET wal_level = replica"},
 		{"no sender free", nil, func(p *patient) { p.primary.Details.WALSenders, p.in.state.Cluster.Status.ReceiverState = 10, "" }, DoctorFault, "primary/WAL senders", "0 of", "max_wal_senders"},
 		{"senders untold", nil, func(p *patient) { p.primary.Details = nil }, DoctorUnknown, "primary/WAL senders", "10 WAL senders", "pg_stat_replication"},
@@ -125,6 +139,13 @@ func TestDoctor(t *testing.T) {
 		{"pitfall 23: slot without limit", slotted, func(p *patient) {
 			p.primary.Slot, p.primary.Settings["max_slot_wal_keep_size"] = &postgres.Slot{Exists: true}, "-1"
 		}, DoctorWarning, "primary/slot", "no limit", "max_slot_wal_keep_size"},
+		{"a slot of 12 can have no limit", slotted, func(p *patient) {
+			p.primary.Info.Major, p.primary.Slot = 12, &postgres.Slot{Exists: true}
+			delete(p.primary.Settings, "max_slot_wal_keep_size")
+		}, DoctorWarning, "primary/slot", "no limit", "PostgreSQL 12 has no setting"},
+		{"nothing keeps WAL in 12", nil, func(p *patient) {
+			p.primary.Info.Major, p.primary.Settings = 12, map[string]string{"wal_keep_segments": "0"}
+		}, DoctorWarning, "primary/WAL kept", "wal_keep_segments is 0", "SET wal_keep_segments = 512"},
 		{"slot is gone", slotted, func(p *patient) { p.primary.Slot = &postgres.Slot{} }, DoctorFault, "primary/slot", "no slot zr", "pg_create_physical_replication_slot('zr'"},
 		{"slot retains much", slotted, func(p *patient) { p.primary.Slot = &postgres.Slot{Exists: true, Retained: 20 << 30} }, DoctorWarning, "primary/slot", "20GiB", "drop the slot"},
 		{"slot lost", slotted, func(p *patient) {

@@ -126,34 +126,62 @@ func (p *patient) pool() *zfs.Pool {
 }
 
 func examinePoolHealth(p *patient) []DoctorCheck {
+	if pool := p.hung; pool != nil {
+		what := fmt.Sprintf("pool %s is %s, and everything that touches its files hangs: nothing on it was looked at%s", pool.Name, zfs.Suspended, listed(pool.Faults()))
+		return one(fault(strings.TrimSuffix(what+". "+pool.Status, ". "), fmt.Sprintf("bring its devices back, then: zpool clear %s", pool.Name)))
+	}
 	pool := p.pool()
 	if pool == nil {
 		return nil
 	}
-	if pool.Health != "ONLINE" {
-		return one(fault(fmt.Sprintf("pool %s is %s: %s", pool.Name, pool.Health, pool.Status), fmt.Sprintf("zpool status -v %s names the device; then zpool replace, or zpool clear once it is back", pool.Name)))
-	}
-	if pool.Errors != "" && pool.Errors != "No known data errors" {
-		return one(fault(fmt.Sprintf("pool %s has errors: %s", pool.Name, pool.Errors), fmt.Sprintf("zpool status -v %s names the files; what snapshots hold is damaged as well, so let a drill prove them: zreconcile verify", pool.Name)))
+	what, mend := fmt.Sprintf("pool %s is %s%s. %s", pool.Name, pool.Health, listed(pool.Faults()), pool.Status), poolMend(*pool)
+	switch {
+	case pool.DataErrors() && pool.Health == poolOnline:
+		return one(fault(fmt.Sprintf("pool %s has lost data%s", pool.Name, listed(pool.Faults())), mend))
+	case pool.Health != poolOnline:
+		return one(fault(what, mend))
+	case pool.Faults() != nil:
+		return one(warning(what, mend))
 	}
 	return one(fine("pool %s is ONLINE", pool.Name))
+}
+
+// poolMend is what a person can do for a pool with faults. While a disk is written
+// anew nothing else can be begun.
+func poolMend(pool zfs.Pool) string {
+	name := pool.Name
+	switch {
+	case pool.Resilvering != "":
+		return fmt.Sprintf("let the resilver end, and look again; zpool status %s tells how far it is", name)
+	case pool.Health != poolOnline:
+		return fmt.Sprintf("once the device is back: zpool online %s DEVICE; for a new one: zpool replace %s DEVICE NEW; zpool status -v %s", name, name, name)
+	case pool.DataErrors():
+		return fmt.Sprintf("zpool status -v %s names the files; what snapshots hold is damaged as well, so let a drill prove them: zreconcile verify; then: zpool clear %s; zpool scrub %s", name, name, name)
+	}
+	return fmt.Sprintf("zpool scrub -w %s shows whether there are more: then zpool replace %s DEVICE NEW, else zpool clear %s", name, name, name)
+}
+
+// listed puts what there is behind a colon.
+func listed(facts []string) string {
+	if facts == nil {
+		return ""
+	}
+	return ": " + strings.Join(facts, ", ")
 }
 
 // scrubAge is after how long a scrub is late: Debian and its like make one each
 // month.
 const scrubAge = 35 * 24 * time.Hour
 
-// examineScrub reads when the last scrub ended, in the words of zpool status (manual
-// page zpool-scrub): "scrub repaired 0B in 00:00:01 with 0 errors on Sun Nov  8 00:24:02 2026".
+// examineScrub is about when the last scrub ended (zpool-scrub(8)).
 func examineScrub(p *patient) []DoctorCheck {
 	pool := p.pool()
 	if pool == nil {
 		return nil
 	}
-	_, on, found := cutLast(pool.Scan, " on ")
-	at, err := time.Parse(time.ANSIC, strings.Join(strings.Fields(on), " "))
+	at := pool.Scrubbed
 	switch {
-	case !strings.HasPrefix(pool.Scan, "scrub") || !found || err != nil:
+	case at.IsZero():
 		return one(fine("no scrub of pool %s is told of", pool.Name))
 	case p.now.Sub(at) > scrubAge:
 		return one(warning(fmt.Sprintf("pool %s was last scrubbed %d days ago: damage that nobody reads goes unnoticed", pool.Name, int(p.now.Sub(at).Hours()/24)),

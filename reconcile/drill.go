@@ -151,7 +151,11 @@ func (w *drilling) recover(ctx context.Context) (recovered bool, err error) {
 		w.add(checkRecovery, false, []string{resolved.Refused + " (" + resolved.Mend + ")"})
 		return false, nil
 	}
-	mountpoint, err := w.host.cloneDatasets(ctx, w.in, w.entry, resolved)
+	var mountpoint string
+	err = w.host.holding(ctx, resolved.Base, func() (err error) {
+		mountpoint, err = w.host.cloneDatasets(ctx, w.in, w.entry, resolved)
+		return err
+	})
 	if err != nil {
 		return false, err
 	}

@@ -60,7 +60,16 @@ func (h *Host) Eject(ctx context.Context, site *spec.Site) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	left, leftErr := h.releaseLeft(ctx, site, e.in.state)
+	if left { // what stays held is another's
+		if e, err = h.ejection(ctx, site); err != nil {
+			return Plan{}, err
+		}
+	}
 	p := e.plan()
+	if leftErr != nil {
+		p.Failures = append(p.Failures, leftErr.Error())
+	}
 	h.eject(ctx, e, p.Changes)
 	p.tally()
 	if err := ctx.Err(); err != nil {

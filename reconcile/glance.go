@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,12 +19,21 @@ import (
 // drifted is the light check, at the cost of one program: whether anything that
 // can be seen so is different from what the apply saw that s is of, and worth a
 // full look. An apply that could not see is tried again, with growing waits,
-// whatever is there.
+// whatever is there; where that was for a suspended pool, once it is none any more.
 func (s Sight) drifted(ctx context.Context) bool {
-	if s.host == nil || s.err != nil {
+	switch {
+	case s.host == nil:
 		return false
+	case isKind(s.err, zfs.ErrSuspended):
+		state := s.host.ZFS.KernelState(s.site.Pool.Name)
+		return state != "" && state != zfs.Suspended
+	case s.err != nil:
+		return false
+	case s.state.ZFS.Pool == nil && s.host.ZFS.KernelState(s.site.Pool.Name) != "":
+		return true // somebody imported it; of one that is encrypted nothing is mounted by that
 	}
-	return impression(s.site, s.again(ctx)) != impression(s.site, s.state)
+	now, came := unlessSuspended(s.host, s.site.Pool.Name, func() State { return s.again(ctx) })
+	return !came || impression(s.site, now) != impression(s.site, s.state)
 }
 
 // impression is the part of a state that a light check looks at, as text: what
@@ -33,6 +43,11 @@ func impression(site *spec.Site, state State) string {
 	var seen strings.Builder
 	if p := state.ZFS.Pool; p != nil {
 		fmt.Fprintln(&seen, p.Health)
+	}
+	if absent := state.Absent; absent != nil { // a disk that was late may bring the pool
+		for _, device := range slices.Sorted(maps.Keys(absent.Devices)) {
+			fmt.Fprintln(&seen, device, absent.Devices[device].Kind == zfs.Missing)
+		}
 	}
 	for _, name := range glanced(site, &state) {
 		d, _ := state.ZFS.Dataset(name)
@@ -93,6 +108,7 @@ func (s Sight) again(ctx context.Context) State {
 		now.Mounts = mounts
 	}
 	s.poolAgain(ctx, &now)
+	now.Absent = now.Absent.again()
 	if s.site.Standby == nil || now.ZFS.Pool == nil || suspended(*now.ZFS.Pool) {
 		return now // whoever reads a file of a suspended pool may hang for ever
 	}
@@ -116,6 +132,25 @@ func (s Sight) again(ctx context.Context) State {
 	return now
 }
 
+// again looks which devices are there. What those hold is for a full look.
+func (a *AbsentPool) again() *AbsentPool {
+	if a == nil {
+		return nil
+	}
+	now := *a
+	now.Devices = map[string]zfs.Content{}
+	for device, content := range a.Devices {
+		switch there := exists(device); {
+		case !there:
+			content = zfs.Content{Kind: zfs.Missing}
+		case content.Kind == zfs.Missing:
+			content = zfs.Content{}
+		}
+		now.Devices[device] = content
+	}
+	return &now
+}
+
 func (c *Clone) again() {
 	cluster := &postgres.Cluster{DataDir: c.DataDir}
 	if c.DataDir == "" {
@@ -127,13 +162,9 @@ func (c *Clone) again() {
 	c.Files, _ = cluster.ReadFiles(confFiles...)
 }
 
-// kstat is where the kernel tells of pools; tests have one of their own.
-var kstat = "/proc/spl/kstat/zfs"
+func suspended(p zfs.Pool) bool { return p.Suspended || p.Health == zfs.Suspended }
 
-func suspended(p zfs.Pool) bool { return p.Suspended || p.Health == "SUSPENDED" }
-
-// poolAgain reads the pool's health, where the kernel tells it in a file (of
-// OpenZFS on Linux), and the properties of the site's datasets. A pool that is
+// poolAgain reads the pool's health, where the kernel tells it, and the properties of the site's datasets. A pool that is
 // suspended is not asked: the answer might never come.
 func (s Sight) poolAgain(ctx context.Context, now *State) {
 	if now.ZFS.Pool == nil {
@@ -141,9 +172,7 @@ func (s Sight) poolAgain(ctx context.Context, now *State) {
 	}
 	pool := *now.ZFS.Pool
 	now.ZFS.Pool = &pool
-	if health, err := os.ReadFile(filepath.Join(kstat, pool.Name, "state")); err == nil {
-		pool.Health = strings.TrimSpace(string(health))
-	}
+	pool.Health = cmp.Or(s.host.ZFS.KernelState(pool.Name), pool.Health)
 	if suspended(pool) {
 		return
 	}

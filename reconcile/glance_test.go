@@ -63,19 +63,60 @@ func TestImpression(t *testing.T) {
 	}
 }
 
+// A pool that could not be imported is looked for at once when one of its devices
+// comes, or goes; who waits for it has no server.
+func TestALightCheckSeesALateDisk(t *testing.T) {
+	site := givenSite(t)
+	disk := filepath.Join(t.TempDir(), "disk")
+	state := converged(t, site)
+	state.ZFS.Pool, state.Mounts = nil, nil
+	state.Absent = &AbsentPool{Devices: map[string]zfs.Content{disk: {Kind: zfs.Missing}}}
+	s := Sight{host: lockingHost(t), site: site, state: state}
+	if s.drifted(t.Context()) {
+		t.Error("that the disk is still missing is drift")
+	}
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !s.drifted(t.Context()) {
+		t.Error("the disk that came is no drift")
+	}
+	state.Absent.Devices[disk] = zfs.Content{Kind: zfs.Label}
+	if s.drifted(t.Context()) {
+		t.Error("a disk that is there as before is drift")
+	}
+	if err := os.Remove(disk); err != nil {
+		t.Fatal(err)
+	}
+	if !s.drifted(t.Context()) {
+		t.Error("the disk that went is no drift")
+	}
+}
+
+// So is one that somebody imported, although nothing of it is mounted.
+func TestALightCheckSeesAPoolThatWasImported(t *testing.T) {
+	site := givenSite(t)
+	state := converged(t, site)
+	state.ZFS, state.Mounts, state.Absent = zfs.Inventory{}, nil, &AbsentPool{}
+	host := lockingHost(t)
+	host.ZFS.Kstat = kstatOf(t, "other", "ONLINE")
+	s := Sight{host: host, site: site, state: state}
+	if s.drifted(t.Context()) {
+		t.Error("another pool is drift")
+	}
+	host.ZFS.Kstat = kstatOf(t, "zp1", "ONLINE")
+	if !s.drifted(t.Context()) {
+		t.Error("the pool that came is no drift")
+	}
+}
+
 // A pool whose devices are gone is drift, which is told without a look at any of
 // its files: that might never come back.
 func TestALightCheckOfASuspendedPool(t *testing.T) {
-	defer func(was string) { kstat = was }(kstat)
-	kstat = t.TempDir()
-	if err := os.Mkdir(filepath.Join(kstat, "zp1"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(kstat, "zp1", "state"), []byte("SUSPENDED\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	site := givenSite(t)
-	s := Sight{host: lockingHost(t), site: site, state: converged(t, site)}
+	host := lockingHost(t)
+	host.ZFS.Kstat = kstatOf(t, "zp1", "SUSPENDED")
+	s := Sight{host: host, site: site, state: converged(t, site)}
 	if !s.drifted(t.Context()) {
 		t.Error("it is no drift")
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
 )
 
 // Level is how a host fares.
@@ -52,7 +53,10 @@ const silence = time.Minute
 //
 //	the pool is not imported       critical  nothing can be had
 //	the pool is not ONLINE         critical  DEGRADED: the next disk takes everything along
+//	the pool has data errors       critical  what they are in can't be restored
+//	a device had errors            warning   ZFS repaired what they hit
 //	less than health.free is free  warning   a full pool stops archiving, later
+//	room for few segments of WAL   warning   the same, by what others reserved
 //	standby missing or stopped     critical  what the primary does now is recorded nowhere
 //	standby promoted               critical  it follows nobody, and retention stands still
 //	standby has lost its WAL       critical  it will never follow again by itself
@@ -134,13 +138,21 @@ func (e *examination) pool(p *PoolStatus) bool {
 		e.find(LevelCritical, "the pool %s is not imported", e.site.Pool.Name)
 		return false
 	}
-	if p.Health != "ONLINE" {
-		e.find(LevelCritical, "the pool %s is %s", p.Name, p.Health)
+	switch faults := strings.Join(p.Faults, ", "); {
+	case p.Health != poolOnline:
+		e.find(LevelCritical, "%s", strings.TrimSuffix(fmt.Sprintf("the pool %s is %s: %s", p.Name, p.Health, faults), ": "))
+	case p.DataErrors:
+		e.find(LevelCritical, "the pool %s has lost data: %s", p.Name, faults)
+	case faults != "":
+		e.find(LevelWarning, "the pool %s is ONLINE, but %s", p.Name, faults)
 	}
 	if limit := e.site.Health.Free; limit > 0 && p.Size > 0 && float64(p.Free) < limit*float64(p.Size) {
 		e.find(LevelWarning, "%.0f%% of the pool %s is free, less than %.0f%%", 100*float64(p.Free)/float64(p.Size), p.Name, 100*limit)
 	}
-	return p.Health != poolSuspended
+	if p.Available != nil && *p.Available < nearlyFull*cmp.Or(p.Segment, defaultSegmentSize) {
+		e.find(LevelWarning, "only %s can still be written to the pool %s: it is full, or something is reserved", size(*p.Available), p.Name)
+	}
+	return p.Health != zfs.Suspended
 }
 
 func (e *examination) standby(s StandbyStatus) {

@@ -52,8 +52,16 @@ func TestJudge(t *testing.T) {
 		"pool suspended, and nothing else was looked at": {func(s *Status) {
 			*s = suspendedStatus(healthSite(t), &zfs.Pool{Name: "zp1"}, givenNow, errors.New("it hangs"))
 		}, LevelCritical, []string{"the pool zp1 is SUSPENDED", "could not be observed: it hangs"}},
-		"as much free as the limit": {func(s *Status) { s.Pool.Free = 15 << 30 }, LevelOK, nil},
-		"less free":                 {func(s *Status) { s.Pool.Free = 14 << 30 }, LevelWarning, []string{"14% of the pool zp1 is free, less than 15%"}},
+		"room for 16 segments": {func(s *Status) { s.Pool.Available = new(int64(256 << 20)) }, LevelOK, nil},
+		"all is reserved": {func(s *Status) { s.Pool.Available = new(int64(1 << 20)) }, LevelWarning,
+			[]string{"only 1MiB can still be written to the pool zp1: it is full, or something is reserved"}},
+		"room for 8 of 1 GiB": {func(s *Status) { s.Pool.Available, s.Pool.Segment = new(int64(8<<30)), 1<<30 }, LevelWarning,
+			[]string{"only 8GiB can still be written to the pool zp1: it is full, or something is reserved"}},
+		"a disk of the pool is gone": {func(s *Status) { s.Pool.Health, s.Pool.Faults = "DEGRADED", []string{"/disks/b is REMOVED"} }, LevelCritical, []string{"the pool zp1 is DEGRADED: /disks/b is REMOVED"}},
+		"a disk had errors":          {func(s *Status) { s.Pool.Faults = []string{"/disks/b had errors"} }, LevelWarning, []string{"the pool zp1 is ONLINE, but /disks/b had errors"}},
+		"the pool has lost data":     {func(s *Status) { s.Pool.DataErrors, s.Pool.Faults = true, []string{"3 data errors"} }, LevelCritical, []string{"the pool zp1 has lost data: 3 data errors"}},
+		"as much free as the limit":  {func(s *Status) { s.Pool.Free = 15 << 30 }, LevelOK, nil},
+		"less free":                  {func(s *Status) { s.Pool.Free = 14 << 30 }, LevelWarning, []string{"14% of the pool zp1 is free, less than 15%"}},
 
 		"no standby":   {func(s *Status) { s.Standby = StandbyStatus{State: StandbyMissing} }, LevelCritical, []string{"there is no standby: it was not copied, or its dataset is not mounted"}},
 		"standby down": {func(s *Status) { s.Standby = StandbyStatus{State: StandbyStopped} }, LevelCritical, []string{"the standby does not run"}},
@@ -215,7 +223,11 @@ var worsenings = map[string]func(*rapid.T, *Status){
 	},
 	"restart": func(_ *rapid.T, s *Status) { s.Standby.PendingRestart = append(s.Standby.PendingRestart, "x") },
 	"slot": func(rt *rapid.T, s *Status) {
-		s.Standby.SlotRetainedBytes = new(rapid.Int64Range(9, 11).Draw(rt, "slot") << 30)
+		retained := rapid.Int64Range(9, 11).Draw(rt, "slot") << 30
+		if before := s.Standby.SlotRetainedBytes; before != nil {
+			retained += *before // less than before would not be worse
+		}
+		s.Standby.SlotRetainedBytes = &retained
 	},
 	"older":     func(rt *rapid.T, s *Status) { *s.Snapshots[0].TakenAt = Time{s.Snapshots[0].TakenAt.Add(-hours(rt))} },
 	"no base":   func(_ *rapid.T, s *Status) { s.Snapshots[0].Lost, s.Snapshots[0].Latest = true, nil },

@@ -21,10 +21,12 @@ type Host struct {
 	Clock      func() time.Time
 	Log        *slog.Logger
 	Self       string // absolute path of the running program
+	WALProgram string // content of a program with its wal commands alone, which PostgreSQL calls; "" lets it call a copy of Self
 	OnProgress func(Progress)
 	OnChange   func(c Change, took time.Duration) // hears of each change of an apply when it was made or was not
 	Folders    Folders
 
+	self   FileID // of the file at Self when it was started
 	lock   *Lock
 	known  map[string]Resolution // what others found out of restores; nil is nobody, it is found out anew
 	secret string                // the primary's password, where init found it and its file is not there yet
@@ -56,6 +58,7 @@ func NewHost(log *slog.Logger) *Host {
 	h.ZFS = zfs.New(func(c *exec.Cmd) error { return h.Run(c) })
 	if self, err := os.Executable(); err == nil {
 		h.Self = self
+		h.self, _ = fileID(self) // one that can't be read can't be copied either, and then says so
 	}
 	return h
 }

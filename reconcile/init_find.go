@@ -50,7 +50,7 @@ func (h *Host) find(ctx context.Context, o InitOptions) (found, error) {
 	if err := h.findPool(ctx, pool, &f); err != nil {
 		return f, err
 	}
-	dir, err := h.chooseCluster(o, &f)
+	dir, err := h.chooseCluster(ctx, o, &f)
 	if err != nil {
 		return f, err
 	}
@@ -93,7 +93,7 @@ func (h *Host) choosePool(ctx context.Context, o InitOptions, mounts []zfs.Mount
 	if err != nil {
 		return "", fmt.Errorf("listing the pools: %w (zreconcile doctor says what is missing)", err)
 	}
-	standbys, err := standbysOn(mounts)
+	standbys, err := standbysOn(ctx, mounts)
 	if err != nil {
 		return "", err
 	}

@@ -55,7 +55,7 @@ var clusterSettings = []string{"port", "listen_addresses", "unix_socket_director
 
 // chooseCluster wants one standby on the pool: the one of the options, or the
 // only one. "" is none.
-func (h *Host) chooseCluster(o InitOptions, f *found) (string, error) {
+func (h *Host) chooseCluster(ctx context.Context, o InitOptions, f *found) (string, error) {
 	onPool := func(dir string) bool {
 		m, ok := zfs.Holding(f.mounts, dir)
 		return ok && m.IsZFS() && poolOf(m.Source) == f.pool.Pool.Name
@@ -70,7 +70,7 @@ func (h *Host) chooseCluster(o InitOptions, f *found) (string, error) {
 		}
 		return dir, nil
 	}
-	dirs, err := dataDirs(f.mounts)
+	dirs, err := dataDirs(ctx, f.mounts)
 	if err != nil {
 		return "", err
 	}
@@ -99,8 +99,8 @@ func (h *Host) chooseCluster(o InitOptions, f *found) (string, error) {
 }
 
 // standbysOn are the data directories of standbys on any dataset.
-func standbysOn(mounts []zfs.Mount) ([]string, error) {
-	dirs, err := dataDirs(mounts)
+func standbysOn(ctx context.Context, mounts []zfs.Mount) ([]string, error) {
+	dirs, err := dataDirs(ctx, mounts)
 	return slices.DeleteFunc(dirs, func(dir string) bool {
 		m, ok := zfs.Holding(mounts, dir)
 		return !ok || !m.IsZFS() || !exists(filepath.Join(dir, signalFile))
@@ -108,8 +108,8 @@ func standbysOn(mounts []zfs.Mount) ([]string, error) {
 }
 
 // dataDirs are those of the servers that run, and those at mountpoints of ZFS.
-func dataDirs(mounts []zfs.Mount) ([]string, error) {
-	running, err := postgres.RunningServers()
+func dataDirs(ctx context.Context, mounts []zfs.Mount) ([]string, error) {
+	running, err := postgres.RunningServers(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres/conf"
+	"github.com/zreconcile/zreconcile/postgres/version"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 )
@@ -225,12 +226,11 @@ var restarting = []string{"port", "listen_addresses", "unix_socket_directories",
 	"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction",
 	"recovery_target_timeline", "shared_preload_libraries"}
 
-// restarts tells whether a setting takes a restart in a major version: some could
-// be reloaded only from a later one on (release notes of 13 and 14).
+// restarts tells whether a setting takes a restart in a major version.
 func restarts(name string, major int) bool {
 	return contains(restarting, name) ||
-		major < 14 && name == "restore_command" ||
-		major < 13 && contains([]string{"primary_conninfo", "primary_slot_name"}, name)
+		name == "restore_command" && !version.RestoreCommandReload.In(major) ||
+		contains([]string{"primary_conninfo", "primary_slot_name"}, name) && !version.PrimaryConninfoReload.In(major)
 }
 
 // pendingLines tells of each change, of settings only those that take effect,

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -88,7 +89,7 @@ func copyBlock(in *view) (why, mend string) {
 		return "", ""
 	}
 	if in.state.Server.BinDir == "" {
-		return in.state.Server.Missing, fmt.Sprintf("install PostgreSQL %d here (apt install postgresql-%d) or name its folder as standby.binDir", p.Major, p.Major)
+		return cmp.Or(in.state.Server.Missing, "the programs of PostgreSQL were not looked for"), fmt.Sprintf("install PostgreSQL %d here (apt install postgresql-%d) or name its folder as standby.binDir", p.Major, p.Major)
 	}
 	if p.Major != in.state.Server.Major {
 		return fmt.Sprintf("the primary runs PostgreSQL %d, the server here (%s) is %d: a standby must be of the same major version", p.Major, in.state.Server.BinDir, in.state.Server.Major),
@@ -105,6 +106,18 @@ func copyBlock(in *view) (why, mend string) {
 		}
 	}
 	return spaceBlock(in, *p)
+}
+
+// copyInSight is false where no copy can be made as things are, above all where the
+// pool is late or its dataset locked, and so may hold the cluster. Then sizes are of
+// no use, and to ask for them may cost the primary a checkpoint and a WAL segment
+// each time: one that keeps no WAL would remove what the standby still needs.
+func (in *view) copyInSight() bool {
+	if in.state.Absent != nil && !in.freshPool() {
+		return false
+	}
+	why, _ := copyBlock(in)
+	return why == ""
 }
 
 func clusterDirs(in *view) []string {

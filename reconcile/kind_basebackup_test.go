@@ -150,3 +150,58 @@ func TestContentOf(t *testing.T) {
 		t.Error("a file in the data directory's place must be an error, not an empty directory")
 	}
 }
+
+// The primary is asked for its size only where a copy can follow: asked again and
+// again while the disk is late, it would remove WAL that the standby still needs.
+func TestCopyInSight(t *testing.T) {
+	late := func(c zfs.Content) func(*State) {
+		return func(s *State) { s.Absent.Devices[givenDevice] = c }
+	}
+	site := givenSite(t)
+	for name, test := range map[string]struct {
+		from  State
+		spoil func(*State)
+		want  bool
+	}{
+		"a pool that will be made":   {bareHost(site), func(*State) {}, true},
+		"datasets that are mounted":  {emptyPool(site), func(*State) {}, true},
+		"a late disk":                {bareHost(site), late(zfs.Content{Kind: zfs.Missing}), false},
+		"a disk with a label":        {bareHost(site), late(zfs.Content{Kind: zfs.Label}), false},
+		"a pool to import":           {bareHost(site), func(s *State) { s.Absent.Importable = []zfs.Importable{{Name: "zp1", GUID: "1", State: "ONLINE"}} }, false},
+		"a dataset that is not":      {emptyPool(site), func(s *State) { unmount(s, "zp1/data") }, false},
+		"another version of servers": {bareHost(site), func(s *State) { s.Primary.Major++ }, false},
+		"no servers":                 {bareHost(site), func(s *State) { s.Server = Server{Missing: "no PostgreSQL is here"} }, false},
+		"servers not looked for":     {bareHost(site), func(s *State) { s.Server = Server{} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := test.from
+			test.spoil(&state)
+			if got := (&view{site: site, state: &state, now: givenNow}).copyInSight(); got != test.want {
+				t.Errorf("a copy is in sight: %v", got)
+			}
+		})
+	}
+}
+
+// Where no copy can be made the primary is not asked; one that is asked and does
+// not answer is a failure.
+func TestSizesAreAskedForACopyAlone(t *testing.T) {
+	site := givenSite(t, "host: db, port: 5432", "host: "+t.TempDir()+", port: 5432")
+	h := lockingHost(t)
+	for name, test := range map[string]struct {
+		state State
+		asked bool
+	}{
+		"a copy is to be made":        {bareHost(site), true},
+		"the primary was not reached": {func() State { s := bareHost(site); s.Primary = nil; return s }(), false},
+		"of another version":          {func() State { s := bareHost(site); s.Primary.Major++; return s }(), false},
+		"a cluster is there":          {func() State { s := bareHost(site); s.Cluster.Content = DirCluster; return s }(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.observeSizes(t.Context(), &view{site: site, state: &test.state, now: givenNow})
+			if asked := test.state.failed(kindBasebackup); asked != test.asked {
+				t.Errorf("asked: %v, %q", asked, test.state.failureTexts())
+			}
+		})
+	}
+}

@@ -221,7 +221,7 @@ func outsideAttrs(in *view, w confWanted) []Attr {
 		attrs = append(attrs, Attr{Name: in.state.Paths.Passfile, Before: presence(cluster.Passfile), After: "the password of the file"})
 	}
 	if in.site.Archive != nil && cluster.Helper != cluster.Program {
-		attrs = append(attrs, Attr{Name: in.state.Paths.Helper, Before: cluster.Helper.String(), After: "a copy of this program"})
+		attrs = append(attrs, Attr{Name: in.state.Paths.Helper, Before: cluster.Helper.String(), After: "the one of this version"})
 	}
 	if cluster.Stale {
 		attrs = append(attrs, Attr{Name: "reload", Before: "files are newer than what the server has loaded", After: "loaded"})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -11,8 +12,9 @@ import (
 	"github.com/zreconcile/zreconcile/zfs"
 )
 
-// diffDataset wants each dataset there, with its properties. Whether it is
-// mounted is for those to ask who put files on it.
+// diffDataset wants each dataset there, with its properties, and the keys of those
+// that are encrypted loaded. Whether another one is mounted is for those to ask
+// who put files on it.
 // Values are compared by meaning; an equal one is never set again, whatever
 // its source: setting an equal mountpoint can unmount (pitfall 48).
 func diffDataset(in *view) []Change {
@@ -20,10 +22,15 @@ func diffDataset(in *view) []Change {
 		return nil
 	}
 	var changes []Change
+	var missing []string // those that are not made before a person has decided
 	for _, d := range parentsFirst(in.site.Datasets) {
 		have, exists := in.state.ZFS.Dataset(d.Name)
 		if !exists {
-			changes = append(changes, newDataset(in, d))
+			c := newDataset(in, d, missing)
+			if c.Action == Block {
+				missing = append(missing, d.Name)
+			}
+			changes = append(changes, c)
 			continue
 		}
 		if have.Type != "filesystem" {
@@ -42,7 +49,7 @@ func diffDataset(in *view) []Change {
 			changes = append(changes, c)
 		}
 	}
-	return changes
+	return append(changes, diffKeys(in)...)
 }
 
 // parentsFirst sorts by name: a parent's is a prefix of its children's.
@@ -52,7 +59,9 @@ func parentsFirst(list []spec.Dataset) []spec.Dataset {
 	return sorted
 }
 
-func newDataset(in *view, d spec.Dataset) Change {
+// newDataset makes one, unless a person must decide first. missing are the ones of
+// which that is true: below them it would be made on top of a mere path.
+func newDataset(in *view, d spec.Dataset, missing []string) Change {
 	c := Change{Name: d.Name, Action: Create, Why: "there is no such dataset"}.at(d.Pos)
 	for _, p := range d.Properties {
 		if p.Value != nil {
@@ -67,7 +76,47 @@ func newDataset(in *view, d spec.Dataset) Change {
 			return c.at(p.Pos).block(drift{Property: p, attr: p.Name}.unknown(), "take "+p.Name+" out of the file, or install tools that know it")
 		}
 	}
+	if i := slices.IndexFunc(missing, func(above string) bool { return strings.HasPrefix(d.Name, above+"/") }); i >= 0 {
+		return c.block(missing[i]+", below which it is to be, can't be made", "see to "+missing[i]+" first")
+	}
+	if above, p, differs := in.bornWith(d); differs {
+		return c.block(fmt.Sprintf("it would inherit %s from %s for good, where it is %s, and rootProperties want %s", p.Name, above, p.have, text(p.Value)),
+			fmt.Sprintf("name %s among its own properties, or write what the pool has into rootProperties", p.Name))
+	}
 	return c
+}
+
+// handedDown are the properties that a dataset can be given only when it is created,
+// and inherits then where it is not (zfsprops(7)).
+var handedDown = []string{"encryption", "casesensitivity", "normalization", "utf8only"}
+
+// bornWith is a property that a new dataset would inherit for good, from the dataset
+// returned, and that is not what the file wants of all the pool: data that are to be
+// encrypted would be written as they are.
+func (in *view) bornWith(d spec.Dataset) (above string, p drift, differs bool) {
+	from, exists := in.state.ZFS.Dataset(in.existing(parent(d.Name)))
+	if !exists {
+		return "", drift{}, false // the pool is made with it
+	}
+	for _, p := range in.drift(from, in.site.Pool.RootProperties) {
+		if p.known && contains(handedDown, p.Name) && !in.ownBetween(d.Name, p.Name) {
+			return from.Name, p, true
+		}
+	}
+	return "", drift{}, false
+}
+
+// ownBetween is true where a dataset, or one above it and below the pool's root, has
+// a value of its own in the file.
+func (in *view) ownBetween(name, property string) bool {
+	for ; strings.Contains(name, "/"); name = path.Dir(name) {
+		for _, p := range wantedDataset(in.site, name).Properties {
+			if p.Name == property && p.Value != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // mountpointBusy says what keeps a new dataset from being mounted.
@@ -152,8 +201,11 @@ func datasetBlock(in *view, d spec.Dataset, have zfs.Dataset) (Change, bool) {
 
 func applyDataset(ctx context.Context, h *Host, in *view, c Change) error {
 	d := wantedDataset(in.site, c.Name)
-	if c.Action == Create {
+	switch {
+	case c.Action == Create:
 		return createDataset(ctx, h, in, d)
+	case c.opens():
+		return loadKey(ctx, h, in, c.Name)
 	}
 	for _, a := range c.Attrs {
 		if err := setProperty(ctx, h, c.Name, d.Properties, a.Name); err != nil {

@@ -63,7 +63,7 @@ func TestDiffDatasetNew(t *testing.T) {
 			}
 		}
 	}
-	first := []string{"block dataset/zp1/extra", "create dataset/zp1/extra/below"}
+	first := []string{"block dataset/zp1/extra", "block dataset/zp1/extra/below"} // which would make the first without its properties
 	checkDiffs(t, map[string]diffCase{
 		"parents come first": {edits: add("{mountpoint: /extra}"), from: gone(nil), want: both},
 		"its mountpoint is another's": {edits: add("{mountpoint: /extra}"), want: first, from: gone(func(s *State) {
@@ -75,6 +75,22 @@ func TestDiffDatasetNew(t *testing.T) {
 		"one that is never mounted minds no mountpoint": {edits: add("{mountpoint: /extra, canmount: off}"), want: both, from: gone(func(s *State) {
 			s.Occupied["/extra"] = []string{"a", "b"}
 		})},
+		"the pool is not encrypted, as the file wants it": {edits: append(add("{mountpoint: /extra}"), "{canmount: off}", "{canmount: off, encryption: on}"), want: append([]string{"block pool/zp1"}, first...),
+			from: gone(func(s *State) {
+				change(s, "zp1", map[string]zfs.Value{"encryption": {Value: "off", Source: "default"}})
+			})},
+		"the pool is not encrypted, and the dataset will be": {edits: append(add("{mountpoint: /extra, encryption: on}"), "{canmount: off}", "{canmount: off, encryption: on}"), want: append([]string{"block pool/zp1"}, both...),
+			from: gone(func(s *State) {
+				change(s, "zp1", map[string]zfs.Value{"encryption": {Value: "off", Source: "default"}})
+			})},
+		"only the dataset above is encrypted, and not by the file": {
+			edits: []string{"datasets:\n", "datasets:\n  - name: theirs/extra\n    properties: {mountpoint: /extra}\n", "{canmount: off}", "{canmount: off, encryption: on}"},
+			want:  []string{"block pool/zp1", "create dataset/zp1/theirs/extra"}, from: func(_ testing.TB, s *State) {
+				without(s, "zp1/theirs/extra")
+				addDataset(s, "zp1/theirs", nil)
+				change(s, "zp1/theirs", map[string]zfs.Value{"encryption": {Value: "aes-256-gcm", Source: "none"}})
+				change(s, "zp1", map[string]zfs.Value{"encryption": {Value: "off", Source: "default"}})
+			}},
 		"a property that the tool does not know": {edits: add("{mountpoint: /extra, dnodesize: auto}"), want: first, from: gone(func(s *State) {
 			s.ZFS.Unsupported = []string{"dnodesize"}
 		})},

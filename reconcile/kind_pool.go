@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/zreconcile/zreconcile/spec"
@@ -67,6 +68,13 @@ func absentPool(in *view) Change {
 		c.Attrs = append(c.Attrs, Attr{Name: "root " + p.Name, After: text(p.Value)})
 	}
 	return c
+}
+
+// freshPool is true where the pool will be made, and so holds no snapshot yet. One
+// that is blocked, since its disk is late, may hold all that is asked for.
+func (in *view) freshPool() bool {
+	absent := in.state.Absent
+	return absent != nil && len(absent.Importable) == 0 && absentPool(in).Action == Create
 }
 
 // block turns a change into one that needs a person.
@@ -136,8 +144,10 @@ func (in *view) poolDrift() []drift {
 func poolBlock(in *view) (Change, bool) {
 	pool, have := in.site.Pool, in.state.ZFS.Pool
 	c := Change{Name: pool.Name}.at(pool.Pos)
+	c.aside = true // as it is, the pool holds what it is to hold
 	var why, mend []string
 	if have.Suspended {
+		c.aside = false
 		why = append(why, "the pool is suspended: "+have.Status)
 		mend = append(mend, "bring its devices back, then: zpool clear "+pool.Name)
 	}
@@ -156,13 +166,17 @@ func poolBlock(in *view) (Change, bool) {
 	}
 	if len(pool.Vdevs) > 0 {
 		wanted, found := wantedLayout(pool), foundLayout(*have)
-		if !sameLayout(wanted, found) {
+		if replaced, same := replacements(wanted, found); !same || replaced != nil {
 			if len(c.Attrs) == 0 {
 				c = c.at(pool.Vdevs[0].Pos)
 			}
 			c.Attrs = append(c.Attrs, Attr{Name: "vdevs", Before: layoutText(found), After: layoutText(wanted)})
-			why = append(why, "the pool's vdevs are not those of the spec")
+			why = append(why, "the pool's vdevs are not those of the spec"+listed(replacedTexts(replaced)))
 			mend = append(mend, fmt.Sprintf("write the vdevs that it has into the spec, or change the pool by hand (man zpool-add, zpool-attach, zpool-replace): zpool status %s", pool.Name))
+		}
+		if !found.hasAny(wanted) && !in.ownsDataset() {
+			c.aside = false
+			why = append(why, "none of the file's devices is in it, and no dataset of it is this site's: it may be another pool of that name")
 		}
 	}
 	if len(why) == 0 {
@@ -171,12 +185,40 @@ func poolBlock(in *view) (Change, bool) {
 	return c.block(strings.Join(why, "; "), strings.Join(mend, "; ")), true
 }
 
-// poolNotes tells of a pool that is not at its best.
-func poolNotes(p zfs.Pool) []string {
-	if p.Health == "ONLINE" {
+// ownsDataset is true where a dataset of the pool is marked as this site's.
+func (in *view) ownsDataset() bool {
+	return slices.ContainsFunc(in.state.ZFS.Datasets, func(d zfs.Dataset) bool {
+		return localMarks(d.Properties)[markSite] == in.site.Name
+	})
+}
+
+func replacedTexts(replaced []replacement) []string {
+	var texts []string
+	for _, r := range replaced {
+		texts = append(texts, fmt.Sprintf("%s stands where the file names %s", r.found, r.wanted))
+	}
+	return texts
+}
+
+// poolOnline is the health of a pool all of whose devices are there.
+const poolOnline = "ONLINE"
+
+// poolNotes tells of a pool that is not at its best: its state, the devices, and
+// what zpool says and advises. Nothing of it keeps an apply from its work.
+func (in *view) poolNotes() []string {
+	p := in.state.ZFS.Pool
+	if p == nil {
 		return nil
 	}
-	return []string{strings.TrimSpace(fmt.Sprintf("pool %s is %s: %s", p.Name, p.Health, p.Status))}
+	var notes []string
+	if faults := p.Faults(); p.Health != poolOnline || faults != nil {
+		note := fmt.Sprintf("pool %s is %s", p.Name, p.Health)
+		if faults != nil {
+			note += ", " + strings.Join(faults, ", ")
+		}
+		notes = append(notes, strings.TrimSuffix(note+": "+p.Status, ": "))
+	}
+	return notes
 }
 
 func applyPool(ctx context.Context, h *Host, in *view, c Change) error {

@@ -19,7 +19,7 @@ import (
 
 // diffRestore wants each restore of the file made, as its entry says, and up.
 func diffRestore(in *view) []Change {
-	if in.state.failed(kindRestore) {
+	if in.state.failed(kindRestore) || in.awaitsKey() {
 		return nil
 	}
 	var changes []Change
@@ -49,7 +49,7 @@ func (in *view) newRestore(r spec.Restore, c Change) Change {
 	if resolved.refused() {
 		return c.block("refused: "+resolved.Refused, resolved.Mend)
 	}
-	if absent := in.state.Absent; !known && absent != nil && len(absent.Importable) == 0 && !firstSnapshot(in, r) {
+	if !known && in.freshPool() && !firstSnapshot(in, r) {
 		return c.block("refused: no snapshot is there, and none that is taken from now on reaches back to its target", "declare it after the first snapshot, with a target that is later")
 	}
 	if why, mend := in.restoreBlock(r); why != "" {
@@ -252,7 +252,7 @@ func applyRestore(ctx context.Context, h *Host, in *view, change Change) error {
 	if !ok {
 		return errors.New("its entry is gone")
 	}
-	clone, exists := in.cloneOf(r)
+	clone, _ := in.cloneOf(r)
 	switch change.Action {
 	case Create, Replace:
 		resolved, err := h.resolveFilled(ctx, in, r)
@@ -261,11 +261,6 @@ func applyRestore(ctx context.Context, h *Host, in *view, change Change) error {
 		}
 		if resolved.Refused != "" {
 			return fmt.Errorf("%w: %s (%s)", ErrRefused, resolved.Refused, resolved.Mend)
-		}
-		if exists {
-			if err := h.destroyClone(ctx, in, clone); err != nil {
-				return err
-			}
 		}
 		return h.makeClone(ctx, in, r, resolved)
 	case Update:

@@ -63,3 +63,15 @@ func TestStartNeedsTheArchive(t *testing.T) {
 		})
 	}
 }
+
+// A pool that is not there because its disk is late may hold the snapshot that a
+// restore is made from: nobody is told to declare it otherwise. One that will be
+// made holds none.
+func TestARestoreWithoutItsPool(t *testing.T) {
+	edits := []string{"snapshots:\n", "restores: [{name: r, port: 1923, target: {time: '2026-11-23 11:00:00+00'}}]\nsnapshots:\n"}
+	checkDiffs(t, map[string]diffCase{
+		"the pool will be made":  {bare: true, only: Only{kindPool, kindRestore}, edits: edits, want: []string{"create pool/zp1", "block restore/r"}},
+		"its disk is late":       {bare: true, only: Only{kindPool, kindRestore}, edits: edits, from: holding(zfs.Content{Kind: zfs.Missing}), want: []string{"block pool/zp1", "create restore/r"}},
+		"its disk bears a label": {bare: true, only: Only{kindPool, kindRestore}, edits: edits, from: holding(zfs.Content{Kind: zfs.Label}), want: []string{"block pool/zp1", "create restore/r"}},
+	})
+}

@@ -92,7 +92,7 @@ func likelyBase(list []Snapshot, t spec.Target) (base Snapshot, found bool) {
 // what the removal decides from was not observed.
 func (in *view) removalPaused() bool {
 	return in.site.Standby == nil || in.promoted() ||
-		in.state.failed(kindRestore, kindRetention) || !in.state.Cluster.Mounted
+		in.state.failed(kindRestore, kindRetention) || !in.state.Cluster.Mounted || in.awaitsKey()
 }
 
 func diffRetention(in *view) []Change {

@@ -242,21 +242,3 @@ func (h *Host) settleAdmin(ctx context.Context, in *view) error {
 	}
 	return applyConf(ctx, h, fresh, Change{})
 }
-
-// copyProgram keeps a copy of this program for PostgreSQL to call: where the
-// package is removed, a missing restore_command would stop the server.
-func (h *Host) copyProgram(path string) error {
-	same, err := fileID(path)
-	if own, ownErr := fileID(h.Self); ownErr == nil && err == nil && own == same {
-		return nil
-	}
-	content, err := os.ReadFile(h.Self)
-	if err != nil {
-		return fmt.Errorf("reading this program to keep a copy for PostgreSQL: %w", err)
-	}
-	info, err := os.Stat(h.Self)
-	if err != nil {
-		return err
-	}
-	return installProgram(path, content, info.ModTime())
-}

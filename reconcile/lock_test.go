@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +230,37 @@ func TestTheLimitOfALongStepIsItsOwn(t *testing.T) {
 	}
 	if len(lock.files()) != 2 {
 		t.Error("it goes on with a part of the lock")
+	}
+}
+
+// What is done while a clone starts, such as the release of a hold, runs programs
+// that inherit the lock without the part that is given up, and ends before that is
+// taken back: it would be kept by them, or its file closed under them.
+func TestWhatIsDoneWhileACloneStartsHasItsPartOfTheLock(t *testing.T) {
+	h, _ := lockingHosts(t)
+	lock, err := h.Lock(t.Context(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	dir := t.TempDir()
+	self := postgres.OSUser{UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	in := &view{state: &State{Paths: Paths{Sockets: filepath.Join(dir, "a")}, Server: Server{User: self}}}
+	var inherited []int
+	clone := cloneServer{server: server{
+		cluster:    &postgres.Cluster{SocketDir: filepath.Join(dir, "a", "clone"), User: self},
+		socketMode: 0o700,
+		service:    standIn{start: func() error { return nil }},
+	}, beside: func() {
+		inherited = append(inherited, len(lock.files()))
+		time.Sleep(300 * time.Millisecond) // the server is up long before
+		inherited = append(inherited, len(lock.files()))
+	}}
+	if err := h.startClonesServer(t.Context(), time.Minute, in, clone); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{1, 1}; !slices.Equal(inherited, want) {
+		t.Errorf("its programs inherit %v parts of the lock, want %v", inherited, want)
 	}
 }
 

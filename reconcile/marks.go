@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres/wal"
@@ -38,26 +39,32 @@ const (
 
 // The marks of a clone, and on its parent that of an expired entry.
 const (
-	markRestore    = "zreconcile:restore" // name of the entry
-	markTarget     = "zreconcile:target"
-	markBase       = "zreconcile:base"      // dataset@snapshot it was cloned from
-	markBaseRedo   = "zreconcile:base-redo" // WAL is needed from here ...
-	markStop       = "zreconcile:stop"      // ... to here: the recovery target, LSN and side
-	markMadeAt     = "zreconcile:made-at"
-	markState      = "zreconcile:state" // making, until the target was reached; then ready
+	markRestore  = "zreconcile:restore" // name of the entry
+	markTarget   = "zreconcile:target"
+	markBase     = "zreconcile:base"      // dataset@snapshot it was cloned from
+	markBaseRedo = "zreconcile:base-redo" // WAL is needed from here ...
+	markMadeAt   = "zreconcile:made-at"
+	markState    = "zreconcile:state" // making, until the target was reached; then ready, and the facts
+	markPort     = "zreconcile:port"
+	markGrace    = "zreconcile:grace"
+	markKeep     = "zreconcile:keep"
+	markLeftAt   = "zreconcile:left-at" // left the file or expired: grace counts from here
+	markPromoted = "zreconcile:promoted"
+	markDataDir  = "zreconcile:data-dir" // relative to the clone's mountpoint
+	markOSUser   = "zreconcile:os-user"
+	markExpired  = "zreconcile:expired-" // on the parent; a digest of the name follows
+)
+
+// The facts of a clone that stands at its target. They are part of its state, and
+// so in the place of the making in one command, which is all or nothing; clones of
+// earlier versions have them as properties.
+const (
+	markStop       = "zreconcile:stop" // the recovery target: timeline, LSN and side; WAL is needed up to it
 	markReachedLSN = "zreconcile:reached"
 	markReachedAt  = "zreconcile:reached-at"
 	markLastIn     = "zreconcile:last-in"   // the last transaction in ...
 	markFirstOut   = "zreconcile:first-out" // ... and the first one that is not: LSN, time, number
 	markMajor      = "zreconcile:major"
-	markPort       = "zreconcile:port"
-	markGrace      = "zreconcile:grace"
-	markKeep       = "zreconcile:keep"
-	markLeftAt     = "zreconcile:left-at" // left the file or expired: grace counts from here
-	markPromoted   = "zreconcile:promoted"
-	markDataDir    = "zreconcile:data-dir" // relative to the clone's mountpoint
-	markOSUser     = "zreconcile:os-user"
-	markExpired    = "zreconcile:expired-" // on the parent; a digest of the name follows
 )
 
 const (
@@ -69,8 +76,8 @@ const (
 var (
 	snapshotMarks = []string{markFormat, markSite, markSystemID, markTimeline, markRedo, markReplayed,
 		markReplayedAt, markTakenAt, markWALFrom, markConsistent, markEarliestAt, markLabel}
-	datasetMarks = []string{markFormat, markSite, markRestore, markTarget, markBase, markBaseRedo, markStop,
-		markMadeAt, markState, markReachedLSN, markReachedAt, markLastIn, markFirstOut, markMajor, markPort, markGrace, markKeep,
+	datasetMarks = []string{markFormat, markSite, markRestore, markTarget, markBase, markBaseRedo,
+		markMadeAt, markState, markStop, markReachedLSN, markReachedAt, markLastIn, markFirstOut, markMajor, markPort, markGrace, markKeep,
 		markLeftAt, markPromoted, markDataDir, markOSUser}
 )
 
@@ -85,7 +92,33 @@ func localMarks(properties map[string]zfs.Value) marks {
 			m[name] = v.Value
 		}
 	}
+	m.unpack()
 	return m
+}
+
+// packed is a state with facts as one mark: "ready; stop=1 0/6152088 after; major=17".
+func packed(state string, facts []zfs.Prop) zfs.Prop {
+	for _, f := range facts {
+		state += factBreak + strings.TrimPrefix(f.Name, markPrefix) + "=" + f.Value
+	}
+	return zfs.Prop{Name: markState, Value: state}
+}
+
+const factBreak = "; "
+
+// unpack lets facts be marks. A property of that name was set later, such as that
+// the clone was promoted since.
+func (m marks) unpack() {
+	state, facts, _ := strings.Cut(m[markState], factBreak)
+	for fact := range strings.SplitSeq(facts, factBreak) {
+		name, value, is := strings.Cut(fact, "=")
+		if _, later := m[markPrefix+name]; is && !later {
+			m[markPrefix+name] = value
+		}
+	}
+	if state != "" {
+		m[markState] = state
+	}
 }
 
 // ours is true where the marks name this site, in a format we know.

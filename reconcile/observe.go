@@ -20,14 +20,37 @@ func (h *Host) Observe(ctx context.Context, site *spec.Site, now time.Time) (Sta
 	return h.observe(ctx, site, now, true)
 }
 
-// observe asks the primary only for a plan: a status is about this host.
+// observe asks the primary only for a plan: a status is about this host. Of a pool
+// that is suspended, or becomes so meanwhile, the state has the pool alone, and the
+// error is zfs.ErrSuspended.
 func (h *Host) observe(ctx context.Context, site *spec.Site, now time.Time, planning bool) (State, error) {
+	type observed struct {
+		state State
+		err   error
+	}
+	for {
+		o, came := unlessSuspended(h, site.Pool.Name, func() (o observed) {
+			o.state, o.err = h.observeAll(ctx, site, now, planning)
+			return o
+		})
+		if came {
+			return o.state, o.err
+		}
+		state := State{At: now}
+		if err := h.observePool(ctx, site, &state); err != nil {
+			return state, err
+		} // it was cleared just now
+	}
+}
+
+func (h *Host) observeAll(ctx context.Context, site *spec.Site, now time.Time, planning bool) (State, error) {
 	state := State{At: now, Resolved: map[string]Resolution{}, Ports: map[int]string{}, Occupied: map[string][]string{}}
 	if err := h.observePool(ctx, site, &state); err != nil {
 		return state, err
 	}
 	in := &view{site: site, state: &state, now: now}
 	h.observeMountpoints(in)
+	h.observeKeys(in)
 	if site.Standby == nil {
 		return state, nil
 	}
@@ -51,11 +74,14 @@ func (h *Host) observePool(ctx context.Context, site *spec.Site, state *State) (
 	if state.Mounts, err = zfs.Mounts(); err != nil {
 		return err
 	}
+	// What the tools can do decides about what comes after the pool, too.
+	if state.Tools, err = h.ZFS.Abilities(ctx); err != nil {
+		return err
+	}
 	if state.ZFS.Pool == nil {
 		return h.observeAbsentPool(ctx, site, state)
 	}
-	state.Tools, err = h.ZFS.Abilities(ctx)
-	return err
+	return nil
 }
 
 // query names the properties that the file speaks of, and the marks.
@@ -182,6 +208,7 @@ func (h *Host) observeServer(ctx context.Context, in *view, planning bool) {
 		}
 	}
 	h.findServer(ctx, in, wanted)
+	h.observeSizes(ctx, in)
 }
 
 // findServer looks for the wanted major version; another one that the file
@@ -232,17 +259,22 @@ func (h *Host) observePrimary(ctx context.Context, in *view) {
 	if !asked {
 		return
 	}
-	primary := h.primary(in.site, password)
-	info, err := postgres.Identify(ctx, primary)
+	info, err := postgres.Identify(ctx, h.primary(in.site, password))
 	if err != nil {
 		in.state.fail(kindBasebackup, err)
 		return
 	}
 	in.state.Primary = &Primary{PrimaryInfo: info}
-	if adopting {
+}
+
+// observeSizes asks the primary how large a copy will be. The programs must have
+// been looked for before: those of another version make none.
+func (h *Host) observeSizes(ctx context.Context, in *view) {
+	if in.state.Primary == nil || in.state.Cluster.Content == DirCluster || !in.copyInSight() {
 		return
 	}
-	if in.state.Primary.PrimarySizes, err = primary.Sizes(ctx); err != nil {
+	var err error
+	if in.state.Primary.PrimarySizes, err = h.primary(in.site, in.state.Cluster.Password).Sizes(ctx); err != nil {
 		in.state.fail(kindBasebackup, err)
 	}
 }

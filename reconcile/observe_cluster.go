@@ -136,7 +136,7 @@ func (h *Host) observeOutside(in *view) {
 	if c.Helper, err = fileID(in.state.Paths.Helper); err != nil {
 		in.state.fail(kindConf, err)
 	}
-	if c.Program, err = fileID(h.Self); err != nil {
+	if c.Program, err = h.programID(c.Helper); err != nil {
 		in.state.fail(kindConf, err)
 	}
 }

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,6 +56,8 @@ type Change struct {
 	Mend   string `json:"mend,omitempty"` // what a person can do about a block
 	Result Result `json:"result,omitempty"`
 	Error  string `json:"error,omitempty"`
+
+	aside bool // a block of what works all the same: it holds nothing else up
 }
 
 func (c Change) key() string { return c.Kind + "/" + c.Name }
@@ -127,6 +130,14 @@ func (o Only) Wants(kind, name string) bool {
 		}
 	}
 	return false
+}
+
+// mentions is true where changes of that kind were asked for, be it one alone.
+func (o Only) mentions(kind string) bool {
+	return len(o) == 0 || slices.ContainsFunc(o, func(want string) bool {
+		k, _, _ := strings.Cut(want, "/")
+		return k == kind
+	})
 }
 
 // ParseOnly checks the values of --only.

@@ -32,27 +32,42 @@ func (h *Host) Status(ctx context.Context, site *spec.Site, now time.Time) (Stat
 // report is a status of what was seen; it runs no program and asks no primary.
 func (h *Host) report(ctx context.Context, in *view) Status {
 	s := Status{Format: Format, Site: in.site.Name, Standby: in.standbyStatus(), Archive: in.archiveStatus(),
-		Snapshots: in.snapshotStatuses(), Windows: []Window{}, Restores: in.restoreStatuses(), LastDrill: in.lastDrill()}
-	if p := in.state.ZFS.Pool; p != nil {
-		s.Pool = &PoolStatus{Name: p.Name, Health: p.Health, Size: p.Size, Free: p.Free}
-	}
+		Pool: in.poolStatus(), Snapshots: in.snapshotStatuses(), Windows: []Window{}, Restores: in.restoreStatuses(), LastDrill: in.lastDrill()}
 	s.Failures = in.state.failureTexts()
 	h.addWindows(ctx, in, &s)
 	s.WindowsUnknown = len(s.Windows) == 0 && len(s.Failures) > 0
 	return s
 }
 
-// poolSuspended is the health of a pool whose devices are gone, so that nothing
-// of it can be read (zpoolprops(7), "failmode").
-const poolSuspended = "SUSPENDED"
+// poolStatus is nil where the pool is not imported.
+func (in *view) poolStatus() *PoolStatus {
+	p := in.state.ZFS.Pool
+	if p == nil {
+		return nil
+	}
+	s := poolStatus(*p)
+	if root, ok := in.state.ZFS.Dataset(p.Name); ok {
+		s.Available, s.Segment = &root.Available, in.segmentSize()
+	}
+	return s
+}
 
-// suspendedStatus is all that can be said of such a pool.
+func poolStatus(p zfs.Pool) *PoolStatus {
+	s := &PoolStatus{Name: p.Name, Health: p.Health, Size: p.Size, Free: p.Free, Faults: p.Faults(), DataErrors: p.DataErrors()}
+	if p.Health != poolOnline || s.Faults != nil { // else they are about features and the like
+		s.Words = p.Status
+	}
+	return s
+}
+
+// suspendedStatus is all that can be said of a pool whose devices are gone.
 func suspendedStatus(site *spec.Site, pool *zfs.Pool, now time.Time, err error) Status {
 	s := BlankStatus(site.Name, err.Error())
-	s.Pool = &PoolStatus{Name: site.Pool.Name, Health: poolSuspended}
+	s.Pool = &PoolStatus{Name: site.Pool.Name}
 	if pool != nil {
-		s.Pool.Size, s.Pool.Free = pool.Size, pool.Free
+		s.Pool = poolStatus(*pool)
 	}
+	s.Pool.Health = zfs.Suspended
 	if site.Standby != nil {
 		s.Standby.State = StandbyUnknown
 	}

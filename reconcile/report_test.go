@@ -212,3 +212,16 @@ restores:
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// What can be written to the pool is the root dataset's to say, and how much that is
+// depends on the segments of the cluster.
+func TestReportOfThePool(t *testing.T) {
+	site := givenSite(t)
+	state := converged(t, site)
+	dataset(&state, "zp1").Available = 3 << 30
+	state.Cluster.Control.SegmentSize = 1 << 30
+	pool := (&view{site: site, state: &state, now: givenNow}).poolStatus()
+	if pool.Available == nil || *pool.Available != 3<<30 || pool.Segment != 1<<30 {
+		t.Errorf("%+v", pool)
+	}
+}

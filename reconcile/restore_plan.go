@@ -18,6 +18,9 @@ func (in *view) resolvedAttrs(resolved Resolution) []Attr {
 	if resolved.Holder.Name != "" {
 		return []Attr{{Name: "wal", Before: resolved.Hole.Name(size) + " is missing or damaged", After: "from the snapshot " + resolved.Holder.Name}}
 	}
+	if in.state.Absent != nil && !in.freshPool() {
+		return []Attr{{Name: "snapshot", After: "(known when the pool is imported)"}}
+	}
 	if resolved.Base.Name == "" {
 		return []Attr{{Name: "snapshot", After: "(the one that this apply takes)"}}
 	}

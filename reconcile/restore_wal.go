@@ -36,9 +36,12 @@ func (in *view) holder(segment wal.Segment) (found Snapshot) {
 func (h *Host) resolveFilled(ctx context.Context, in *view, r spec.Restore) (Resolution, error) {
 	tried := map[wal.Segment]bool{}
 	for {
-		resolved, err := h.resolve(ctx, in, r)
-		if err != nil {
-			return resolved, err
+		resolved, known := in.state.Resolved[r.Name] // all WAL on the way was read for it
+		if !known || in.touched || len(tried) > 0 || r.Target.Latest {
+			var err error
+			if resolved, err = h.resolve(ctx, in, r); err != nil {
+				return resolved, err
+			}
 		}
 		again := false
 		for _, segment := range resolved.Damaged {
@@ -97,7 +100,11 @@ func loan(in *view) spec.Restore {
 
 // fetchWAL archives what the holder's pg_wal has from a segment up to another one
 // and the archive lacks.
-func (h *Host) fetchWAL(ctx context.Context, in *view, from Snapshot, first, last wal.Segment) (err error) {
+func (h *Host) fetchWAL(ctx context.Context, in *view, from Snapshot, first, last wal.Segment) error {
+	return h.holding(ctx, from, func() error { return h.fetchHeld(ctx, in, from, first, last) })
+}
+
+func (h *Host) fetchHeld(ctx context.Context, in *view, from Snapshot, first, last wal.Segment) (err error) {
 	l := loan(in)
 	if err := h.destroyLoan(ctx, in, l); err != nil { // of a run that was killed
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zreconcile/zreconcile/postgres"
 	"github.com/zreconcile/zreconcile/postgres/conf"
+	"github.com/zreconcile/zreconcile/postgres/version"
 	"github.com/zreconcile/zreconcile/postgres/wal"
 	"github.com/zreconcile/zreconcile/spec"
 )
@@ -29,7 +30,7 @@ func standbySettings(in *view, helper, passfile string) ([]conf.Setting, error) 
 	put("archive_cleanup_command", "", "would remove WAL that snapshots need")
 	put("wal_init_zero", "off", "of no use on ZFS, which copies on write")
 	put("wal_recycle", "off", "of no use on ZFS, which copies on write")
-	if in.state.Server.Major >= 15 {
+	if version.ArchiveLibrary.In(in.state.Server.Major) {
 		put("archive_library", "", "")
 	}
 	put("recovery_min_apply_delay", "0", "")

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -32,15 +33,33 @@ func (h *Host) sight(ctx context.Context, site *spec.Site, state State, err erro
 // Status is the host as of now, without running a program: the standby's server
 // is asked, and the archive listed; pool, snapshots, restores and the slot are as
 // they were seen. Where nothing was seen it is blank, and says why.
+//
+// Of a pool that is suspended by now it says only that.
 func (s Sight) Status(ctx context.Context, now time.Time) Status {
 	switch {
 	case s.host == nil:
 		return BlankStatus("", "nothing was seen yet")
 	case isKind(s.err, zfs.ErrSuspended):
 		return suspendedStatus(s.site, s.state.ZFS.Pool, now, s.err)
+	case s.host.suspended(s.site.Pool.Name):
+		return s.suspended(now)
 	case s.err != nil:
 		return BlankStatus(s.site.Name, s.err.Error())
 	}
+	status, came := unlessSuspended(s.host, s.site.Pool.Name, func() Status { return s.asOf(ctx, now) })
+	if !came {
+		return s.suspended(now)
+	}
+	return status
+}
+
+func (s Sight) suspended(now time.Time) Status {
+	return suspendedStatus(s.site, s.state.ZFS.Pool, now,
+		fmt.Errorf("pool %s: %w: nothing on it can be looked at; bring its devices back, then run: zpool clear %s", s.site.Pool.Name, zfs.ErrSuspended, s.site.Pool.Name))
+}
+
+// asOf looks anew at what can be seen without a program.
+func (s Sight) asOf(ctx context.Context, now time.Time) Status {
 	state := s.state
 	in := &view{site: s.site, state: &state, now: now}
 	s.askStandby(ctx, in)

@@ -26,10 +26,10 @@ func TestSightOfWhatWasNotSeen(t *testing.T) {
 		fails  string
 	}{
 		{"before the first apply", Sight{}, LevelUnknown, "", "nothing was seen yet"},
-		{"zfs failed", Sight{host: &Host{}, site: site, err: errors.New("zfs list failed")}, LevelUnknown, "", "zfs list failed"},
-		{"zfs failed later", Sight{host: &Host{}, site: site, state: seen, err: errors.New("zfs list failed")}, LevelUnknown, "", "zfs list failed"},
-		{"the devices are gone", Sight{host: &Host{}, site: site, err: fmt.Errorf("reading: %w", zfs.ErrSuspended)}, LevelCritical, poolSuspended, ""},
-		{"a site of a pool alone", Sight{host: &Host{}, site: poolOnly, state: seen}, LevelOK, "ONLINE", ""},
+		{"zfs failed", Sight{host: &Host{ZFS: &zfs.Client{}}, site: site, err: errors.New("zfs list failed")}, LevelUnknown, "", "zfs list failed"},
+		{"zfs failed later", Sight{host: &Host{ZFS: &zfs.Client{}}, site: site, state: seen, err: errors.New("zfs list failed")}, LevelUnknown, "", "zfs list failed"},
+		{"the devices are gone", Sight{host: &Host{ZFS: &zfs.Client{}}, site: site, err: fmt.Errorf("reading: %w", zfs.ErrSuspended)}, LevelCritical, zfs.Suspended, ""},
+		{"a site of a pool alone", Sight{host: &Host{ZFS: &zfs.Client{}}, site: poolOnly, state: seen}, LevelOK, "ONLINE", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := test.sight.Status(context.Background(), now)

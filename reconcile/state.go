@@ -14,7 +14,8 @@ type State struct {
 	ZFS      zfs.Inventory
 	Mounts   []zfs.Mount
 	Tools    zfs.Abilities
-	Absent   *AbsentPool // set where the pool is not imported
+	Absent   *AbsentPool       // set where the pool is not imported
+	KeyFiles map[string]string // why the file of a key that is to be loaded can't be had, by encryption root
 	Server   Server
 	Paths    Paths
 	Primary  *Primary // asked only where a base backup is due
@@ -137,7 +138,7 @@ type Cluster struct {
 	Strangers       []string // names of files that are no cluster's
 	Passfile        []byte   // nil is absent; never shown
 	Helper          FileID   // the copy of this program that PostgreSQL calls
-	Program         FileID   // this program
+	Program         FileID   // what that should be
 	Stale           bool     // the server has not loaded the files as they are now
 	UnitDiffers     bool     // systemd does not know the standby as it should
 	Password        string   // of the primary; never shown
@@ -148,6 +149,7 @@ type Cluster struct {
 type FileID struct {
 	Size    int64
 	ModTime time.Time
+	Head    [32]byte // SHA-256 of its begin
 }
 
 // Rejected is what the local server cannot load, in its own words.

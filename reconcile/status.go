@@ -31,6 +31,17 @@ type PoolStatus struct {
 	Health string `json:"health"`
 	Size   int64  `json:"size"`
 	Free   int64  `json:"free"`
+	// Available is what can still be written, in bytes: less than what is free where
+	// something is reserved; absent where it is not known.
+	Available *int64 `json:"available,omitempty"`
+	// Segment is the size of a WAL segment of the cluster, in bytes, by which what is
+	// available is judged; 0 is not known.
+	Segment int64 `json:"-"`
+	// Faults are the devices that are not as they should be, and what that has
+	// cost, each in words. A pool that is ONLINE may have some.
+	Faults     []string `json:"faults,omitempty"`
+	DataErrors bool     `json:"dataErrors,omitempty"` // ZFS knows of data that it can't repair
+	Words      string   `json:"status,omitempty"`     // what zpool status says, and to do, of a pool with faults
 }
 
 // StandbyState is the standby in a word.

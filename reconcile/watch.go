@@ -15,6 +15,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
 )
 
 // WatchOptions are what the daemon needs from outside.
@@ -40,9 +41,12 @@ type Round struct {
 }
 
 const (
-	lightCheck = time.Minute      // runs one program
-	idle       = time.Hour        // a full look at the host, for what the light check can't see: some eight programs
-	undecided  = 10 * time.Minute // the same where something is blocked: what it lacks may have come
+	lightCheck = time.Minute // runs one program
+	// suspendedCheck is the same while the pool is suspended: the kernel is asked whether
+	// it still is, by a file.
+	suspendedCheck = 5 * time.Second
+	idle           = time.Hour        // a full look at the host, for what the light check can't see: some eight programs
+	undecided      = 10 * time.Minute // the same where something is blocked: what it lacks may have come
 )
 
 // Watch keeps the host as the file says until ctx ends: it applies at start, on
@@ -249,7 +253,11 @@ func earlier(a, b time.Duration) time.Duration {
 func (w *watching) sleep(ctx context.Context, wait time.Duration) error {
 	// Wall clock, so that a suspended machine does not oversleep by its nap.
 	until := w.host.Clock().Round(0).Add(wait)
-	check := time.NewTicker(w.check)
+	every := w.check
+	if isKind(w.sight.err, zfs.ErrSuspended) {
+		every = min(every, suspendedCheck)
+	}
+	check := time.NewTicker(every)
 	defer check.Stop()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -119,7 +119,7 @@ func dueBeside(p Plan, state State) bool {
 	}
 	due := false
 	for _, c := range p.Changes {
-		if slices.Contains(first, c.Kind) {
+		if slices.Contains(first, c.Kind) && !c.aside {
 			return false
 		}
 		due = due || slices.Contains(besideKinds, c.Kind) && c.Action != Block

@@ -36,6 +36,7 @@ func TestDueBeside(t *testing.T) {
 		"beside the drill":       {plan(due, Change{Kind: kindVerification, Action: Create}), State{}, true},
 		"the pool is not there":  {plan(due, Change{Kind: kindPool, Action: Create}), State{}, false},
 		"the pool is blocked":    {plan(due, Change{Kind: kindPool, Action: Block}), State{}, false},
+		"a disk was replaced":    {plan(due, Change{Kind: kindPool, Action: Block, aside: true}), State{}, true},
 		"no data directory":      {plan(due, Change{Kind: kindBasebackup, Action: Create}), State{}, false},
 		"the pool not observed":  {plan(due), failed, false},
 	} {

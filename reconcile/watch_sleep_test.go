@@ -14,6 +14,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/zreconcile/zreconcile/spec"
+	"github.com/zreconcile/zreconcile/zfs"
 )
 
 // sleeper is a watch at rest, with a clock that can be set.
@@ -83,6 +84,13 @@ func TestWhatWakesAWatch(t *testing.T) {
 	t.Run("the clock is set past the time", func(t *testing.T) {
 		s := newSleeper(t)
 		s.sleeps(t, func() { s.set.Store(int64(2 * time.Hour)) })
+	})
+	t.Run("a suspended pool is cleared, well before the next light check", func(t *testing.T) {
+		s := newSleeper(t)
+		s.check = lightCheck
+		s.host.ZFS = &zfs.Client{Kstat: kstatOf(t, "zp1", zfs.Suspended)}
+		s.sight = Sight{host: s.host, site: givenSite(t), err: zfs.ErrSuspended}
+		s.sleeps(t, func() { kernelSays(t, s.host.ZFS.Kstat, "zp1", "ONLINE") })
 	})
 	t.Run("SIGHUP", func(t *testing.T) {
 		s := newSleeper(t)

@@ -101,10 +101,10 @@ func (d *draft) pool(n *node) Pool {
 }
 
 // absolute is the name of a dataset that the file names relative to the pool;
-// "" when one of the two is unknown.
+// the name as it is where the pool is unknown.
 func (p Pool) absolute(name string) string {
 	if p.Name == "" || name == "" {
-		return ""
+		return name // a file without a pool is reported as such, and its datasets are still different ones
 	}
 	return p.Name + "/" + name
 }

@@ -16,7 +16,8 @@ type Abilities struct {
 	DestroyList     bool // zfs destroy ds@a,b,c
 	DestroyDryRun   bool // zfs destroy -n
 	PoolGetParsable bool // zpool get -Hp
-	JSON            bool // zfs list -j
+	JSON            bool // zfs list -j, zpool status -j
+	LoadKey         bool // zfs load-key: there is encryption
 }
 
 // Abilities asks each tool once for its usage text: at most two processes, and none where an inventory
@@ -68,6 +69,7 @@ func parseAbilities(usage string) Abilities {
 		DestroyList:   strings.Contains(destroy, "[,...]") || strings.Contains(destroy, "[,<snap>"),
 		DestroyDryRun: takesFlags(destroy, "n"),
 		JSON:          strings.Contains(list, "[-j"),
+		LoadKey:       usageOf(usage, "load-key") != "",
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,6 +21,10 @@ const (
 	changeDeadline = 10 * time.Minute
 )
 
+// suspendedFor is how long a command may stay while the kernel says that its pool is suspended. What comes back by
+// itself, as zpool status does, is there by then.
+const suspendedFor = 5 * time.Second
+
 // afterKill is how long a killed command may take to go before it is left behind: in an uninterruptible
 // wait of the kernel it does not even die.
 const afterKill = 5 * time.Second
@@ -30,6 +35,8 @@ type Client struct {
 	Run func(*exec.Cmd) error
 	// BusyTimeout bounds the retries of what is refused as busy; 0 means 20 seconds.
 	BusyTimeout time.Duration
+	// Kstat is the folder where the kernel tells of pools; "" means /proc/spl/kstat/zfs.
+	Kstat string
 
 	mu       sync.Mutex
 	zfsText  string // usage text of zfs, "" until asked
@@ -45,7 +52,7 @@ func New(run func(*exec.Cmd) error) *Client { return &Client{Run: run} }
 func (c *Client) list(ctx context.Context, target string, argv ...string) (string, error) {
 	var out bytes.Buffer
 	err := c.stream(ctx, listDeadline, &out, target, argv...)
-	if errors.Is(err, ErrDeadline) || errors.Is(err, ErrCanceled) {
+	if errors.Is(err, ErrDeadline) || errors.Is(err, ErrCanceled) || errors.Is(err, ErrSuspended) {
 		return "", err // the command may still be writing
 	}
 	return out.String(), err
@@ -57,15 +64,47 @@ func (c *Client) change(ctx context.Context, target string, argv ...string) erro
 }
 
 // stream runs a command under a deadline of its own and gives its standard output to out. An error is an
-// *Error. After ErrDeadline and ErrCanceled, out may still be written to and must not be looked at.
+// *Error. After ErrDeadline, ErrCanceled and ErrSuspended, out may still be written to and must not be looked at.
 func (c *Client) stream(ctx context.Context, deadline time.Duration, out io.Writer, target string, argv ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go c.whileServed(ctx, target, giveUp)
 	run := c.Run
 	if run == nil {
 		run = (*exec.Cmd).Run
 	}
 	return execute(ctx, run, out, target, argv)
+}
+
+// whileServed ends a command with ErrSuspended when the pool of its target has lost its devices meanwhile.
+func (c *Client) whileServed(ctx context.Context, target string, giveUp context.CancelCauseFunc) {
+	pool := poolOf(target)
+	if c.KernelState(pool) == "" {
+		return // nothing would tell
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for suspended := time.Duration(0); suspended < suspendedFor; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if suspended += time.Second; c.KernelState(pool) != Suspended {
+			suspended = 0
+		}
+	}
+	giveUp(ErrSuspended)
+}
+
+// poolOf is the pool of a dataset or snapshot.
+func poolOf(name string) string {
+	if at := strings.IndexAny(name, "/@#"); at >= 0 {
+		return name[:at]
+	}
+	return name
 }
 
 // execute runs argv and types its failure. It returns soon after the end of ctx even when the command

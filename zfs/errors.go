@@ -98,7 +98,10 @@ func newError(ctx context.Context, err error, argv []string, target, stderr stri
 		e.Kind = ErrNoModule
 	case ctx.Err() != nil && e.ExitCode == -1:
 		e.Kind, e.cause = ErrDeadline, ctx.Err()
-		if errors.Is(ctx.Err(), context.Canceled) {
+		switch {
+		case errors.Is(context.Cause(ctx), ErrSuspended):
+			e.Kind, e.cause = ErrSuspended, errors.New("it hangs in the kernel since the pool's devices are gone")
+		case errors.Is(ctx.Err(), context.Canceled):
 			e.Kind = ErrCanceled
 		}
 	}
@@ -145,6 +148,7 @@ var phrases = []struct {
 	{"currently in use", ErrInUse},
 	{"already exists", ErrExists},
 	{"already created/imported", ErrExists},
+	{"Key already loaded", ErrExists},
 	{"invalid property", ErrInvalidProperty},
 	{"bad property list", ErrInvalidProperty},
 	{"cannot set property", ErrInvalidProperty},

@@ -44,6 +44,7 @@ type Dataset struct {
 	Mountpoint                  string // as zfs shows it: a pool's altroot is already before it
 	Mounted                     bool
 	Used, Available, Referenced int64
+	Key                         Key
 	Properties                  map[string]Value // those queried that it has
 }
 
@@ -135,7 +136,7 @@ func (c *Client) Inventory(ctx context.Context, pool string, q Query) (Inventory
 	if err != nil {
 		return Inventory{}, err
 	}
-	err = c.observeDatasets(ctx, &inv, abilities.GetTypes, q)
+	err = c.observeDatasets(ctx, &inv, abilities, q)
 	if err != nil {
 		return Inventory{}, err
 	}
@@ -144,22 +145,26 @@ func (c *Client) Inventory(ctx context.Context, pool string, q Query) (Inventory
 }
 
 // observeDatasets reads datasets and snapshots, again without the properties that the tool refuses.
-func (c *Client) observeDatasets(ctx context.Context, inv *Inventory, types bool, q Query) error {
+func (c *Client) observeDatasets(ctx context.Context, inv *Inventory, can Abilities, q Query) error {
 	for _, name := range slices.Concat(q.DatasetProperties, q.SnapshotProperties) {
 		if err := ValidProperty(name); err != nil {
 			return err
 		}
 	}
-	err := c.readListings(ctx, inv, types, q)
+	err := c.readListings(ctx, inv, can, q)
 	var failed *Error
 	if errors.As(err, &failed) && failed.Kind == ErrInvalidProperty && c.learnSupported(failed.Stderr) {
-		err = c.readListings(ctx, inv, types, q)
+		err = c.readListings(ctx, inv, can, q)
 	}
 	return err
 }
 
-func (c *Client) readListings(ctx context.Context, inv *Inventory, types bool, q Query) error {
-	forDatasets, missing := c.onlySupported(slices.Concat(datasetColumns, q.DatasetProperties))
+func (c *Client) readListings(ctx context.Context, inv *Inventory, can Abilities, q Query) error {
+	columns := datasetColumns
+	if can.LoadKey {
+		columns = slices.Concat(datasetColumns, keyColumns)
+	}
+	forDatasets, missing := c.onlySupported(slices.Concat(columns, q.DatasetProperties))
 	forSnapshots, missingToo := c.onlySupported(slices.Concat(snapshotColumns, q.SnapshotProperties))
 	inv.Datasets, inv.Snapshots = nil, nil
 	for _, name := range q.PoolProperties {
@@ -170,7 +175,7 @@ func (c *Client) readListings(ctx context.Context, inv *Inventory, types bool, q
 	inv.Unsupported = unique(slices.Concat(missing, missingToo))
 	slices.Sort(inv.Unsupported)
 	emit := inv.adder(q)
-	if !types {
+	if !can.GetTypes {
 		return c.readProperties(ctx, inv, unique(slices.Concat(forDatasets, forSnapshots)), "", emit)
 	}
 	if err := c.readProperties(ctx, inv, forDatasets, "filesystem,volume", emit); err != nil {
@@ -213,7 +218,7 @@ func (i *Inventory) adder(q Query) func(string, map[string]Value) error {
 			Name: name, Type: values["type"].Value, GUID: values["guid"].Value,
 			Origin: values["origin"].Value, Mountpoint: values["mountpoint"].Value, Mounted: values["mounted"].Value == "yes",
 			Used: n.read("used"), Available: n.read("available"), Referenced: n.read("referenced"),
-			Properties: only(values, q.DatasetProperties),
+			Key: keyOf(values), Properties: only(values, q.DatasetProperties),
 		})
 		return n.err
 	}

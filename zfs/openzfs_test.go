@@ -39,6 +39,9 @@ where 'command' is one of the following:
 	    <"all" | property[,...]> [filesystem|volume|snapshot|bookmark] ...
 	inherit [-rS] <property> <filesystem|volume|snapshot> ...
 
+	load-key [-rn] [-L <keylocation>] <-a | filesystem|volume>
+	unload-key [-r] <-a | filesystem|volume>
+
 Each dataset is of the form: pool/[dataset/]*dataset[@name]
 `
 	openZPoolUsage = `missing command
@@ -140,11 +143,13 @@ func TestOpenZFSInventory(t *testing.T) { // pitfalls 44 and 46
 	o := &openZFS{t: t, answers: map[string]string{
 		"zpool get -Hp all zp1": openZPoolGet,
 		"zpool status zp1":      openZPoolStatus,
-		"zfs get -Hp -r -o name,property,value,source -t filesystem,volume type,guid,origin,mountpoint,mounted,used,available,referenced,recordsize zp1": "" +
+		"zfs get -Hp -r -o name,property,value,source -t filesystem,volume type,guid,origin,mountpoint,mounted,used,available,referenced,encryptionroot,keystatus,keylocation,recordsize zp1": "" +
 			"zp1\ttype\tfilesystem\t-\nzp1\tguid\t1\t-\nzp1\torigin\t-\t-\nzp1\tmountpoint\t/mnt/zp1\tdefault\nzp1\tmounted\tno\t-\n" +
-			"zp1\tused\t4096\t-\nzp1\tavailable\t8192\t-\nzp1\treferenced\t96\t-\nzp1\trecordsize\t131072\tdefault\n" +
+			"zp1\tused\t4096\t-\nzp1\tavailable\t8192\t-\nzp1\treferenced\t96\t-\n" +
+			"zp1\tencryptionroot\t-\t-\nzp1\tkeystatus\t-\t-\nzp1\tkeylocation\tnone\tdefault\nzp1\trecordsize\t131072\tdefault\n" +
 			"zp1/v\ttype\tvolume\t-\nzp1/v\tguid\t2\t-\nzp1/v\torigin\tzp1@s2\t-\nzp1/v\tmountpoint\t-\t-\nzp1/v\tmounted\t-\t-\n" +
-			"zp1/v\tused\t1\t-\nzp1/v\tavailable\t2\t-\nzp1/v\treferenced\t3\t-\nzp1/v\trecordsize\t-\t-\n",
+			"zp1/v\tused\t1\t-\nzp1/v\tavailable\t2\t-\nzp1/v\treferenced\t3\t-\n" +
+			"zp1/v\tencryptionroot\tzp1/v\t-\nzp1/v\tkeystatus\tunavailable\t-\nzp1/v\tkeylocation\tfile:///k\tlocal\nzp1/v\trecordsize\t-\t-\n",
 		"zfs get -Hp -r -o name,property,value,source -t snapshot type,guid,createtxg,creation,userrefs,used,zreconcile:site zp1": "" +
 			"zp1@s2\ttype\tsnapshot\t-\nzp1@s2\tguid\t18446744073709551615\t-\nzp1@s2\tcreatetxg\t20\t-\nzp1@s2\tcreation\t1584782221\t-\n" +
 			"zp1@s2\tuserrefs\t2\t-\nzp1@s2\tused\t0\t-\nzp1@s2\tzreconcile:site\trds-prod\tlocal\n" +
@@ -156,7 +161,7 @@ func TestOpenZFSInventory(t *testing.T) { // pitfalls 44 and 46
 	if len(o.commands) != 5 {
 		t.Errorf("%d processes: %q", len(o.commands), o.commands)
 	}
-	if a, err := c.Abilities(t.Context()); err != nil || a != (Abilities{ListParsable: true, GetTypes: true, SetMany: true, SnapshotMany: true, DestroyList: true, DestroyDryRun: true, PoolGetParsable: true}) {
+	if a, err := c.Abilities(t.Context()); err != nil || a != (Abilities{ListParsable: true, GetTypes: true, SetMany: true, SnapshotMany: true, DestroyList: true, DestroyDryRun: true, PoolGetParsable: true, LoadKey: true}) {
 		t.Errorf("abilities %+v, %v", a, err)
 	}
 	if len(o.commands) != 5 {
@@ -179,7 +184,7 @@ func TestOpenZFSInventory(t *testing.T) { // pitfalls 44 and 46
 	if s.GUID != "18446744073709551615" || s.Clones != 1 || s.UserRefs != 2 || s.Creation.Unix() != 1584782221 {
 		t.Errorf("snapshot %+v", s)
 	}
-	if v, ok := inv.Dataset("zp1/v"); !ok || v.Type != "volume" || v.Mountpoint != "" || len(inv.Children("zp1")) != 1 {
+	if v, ok := inv.Dataset("zp1/v"); !ok || v.Key != (Key{Root: "zp1/v", Location: "file:///k"}) || v.Type != "volume" || v.Mountpoint != "" || len(inv.Children("zp1")) != 1 {
 		t.Errorf("volume %+v", v)
 	}
 }
@@ -193,6 +198,7 @@ func TestOpenZFSCommandLines(t *testing.T) {
 		"zfs holds -H zp1/a@s":                                                       "zp1/a@s\tkeep\tMon Nov 23 10:00 2026\nzp1/a@s\tzr:2\tMon Nov 23 10:01 2026\n",
 		"zpool create -f -o ashift=13 -O canmount=off zp1 mirror /d/a /d/b log /d/c": "",
 		"zpool set autotrim=on zp1":                                                  "",
+		"zfs load-key zp1/e":                                                         "",
 	}}
 	c := New(o.run)
 	ctx := t.Context()
@@ -207,6 +213,75 @@ func TestOpenZFSCommandLines(t *testing.T) {
 	must(t, c.CreatePool(ctx, PoolSpec{Name: "zp1", Force: true, Properties: []Prop{{"ashift", "13"}}, RootProperties: []Prop{{"canmount", "off"}},
 		Vdevs: []VdevSpec{{Class: "log", Devices: []string{"/d/c"}}, {Type: "mirror", Devices: []string{"/d/a", "/d/b"}}}}))
 	must(t, c.SetPoolProperties(ctx, "zp1", []Prop{{"autotrim", "on"}}))
+	must(t, c.LoadKey(ctx, "zp1/e"))
+}
+
+// Where zfs knows no keys, none of their properties is asked for: a refusal would cost a process.
+func TestInventoryWithoutEncryption(t *testing.T) {
+	usage := strings.ReplaceAll(openZFSUsage, "\tload-key", "\tother-key")
+	o := &openZFS{t: t, answers: map[string]string{
+		"zpool get -Hp all zp1": openZPoolGet,
+		"zpool status zp1":      openZPoolStatus,
+		"zfs get -Hp -r -o name,property,value,source -t filesystem,volume type,guid,origin,mountpoint,mounted,used,available,referenced zp1": "",
+		"zfs get -Hp -r -o name,property,value,source -t snapshot type,guid,createtxg,creation,userrefs,used zp1":                             "",
+	}}
+	c := New(func(cmd *exec.Cmd) error {
+		if len(cmd.Args) == 1 {
+			_, _ = io.WriteString(cmd.Stderr, usage)
+			return exitStatus(2)
+		}
+		return o.run(cmd)
+	})
+	inventory(t, c, "zp1", Query{})
+	if can, err := c.Abilities(t.Context()); err != nil || can.LoadKey {
+		t.Errorf("%+v, %v", can, err)
+	}
+}
+
+// zfs load-key -a would load the keys of everybody's datasets.
+func TestLoadKeyTakesNoFlag(t *testing.T) {
+	o := &openZFS{t: t}
+	for _, root := range []string{"-a", "", "zp1/e -r"} {
+		if err := New(o.run).LoadKey(t.Context(), root); !errors.Is(err, ErrInvalidName) {
+			t.Errorf("%q: %v", root, err)
+		}
+	}
+}
+
+// zfs goes on after each snapshot that it refuses: what is harmless of one must not hide what is not of another.
+func TestARefusalAmongHarmlessOnes(t *testing.T) {
+	const held, noTag, gone, broken = "cannot hold 'zp1@a': tag already exists on this dataset\n", "cannot release hold from snapshot 'zp1@a': no such tag on this dataset\n",
+		"cannot open 'zp1@b': dataset does not exist\n", "cannot hold 'zp1@b': I/O error\n"
+	snaps := []string{"zp1@a", "zp1@b", "zp1@c"}
+	for _, test := range []struct {
+		stderr        string
+		hold, release Kind
+		released      int
+	}{
+		{held, ErrExists, ErrExists, 0},
+		{held + gone, ErrNotFound, ErrExists, 0},
+		{gone + held, ErrNotFound, ErrExists, 0},
+		{held + broken, ErrOther, ErrExists, 0},
+		{noTag, ErrNotFound, ErrNotFound, 2},
+		{noTag + gone, ErrNotFound, ErrNotFound, 1},
+		{noTag + broken, ErrNotFound, ErrOther, 0},
+		{broken + noTag, ErrNotFound, ErrOther, 0},
+	} {
+		c := New(func(cmd *exec.Cmd) error {
+			_, _ = io.WriteString(cmd.Stderr, test.stderr)
+			return exitStatus(1)
+		})
+		if err := c.Hold(t.Context(), "x", snaps...); !errors.Is(err, test.hold) {
+			t.Errorf("%q: hold: %v, want %v", test.stderr, err, test.hold)
+		}
+		if err := c.Release(t.Context(), "x", snaps...); !errors.Is(err, test.release) {
+			t.Errorf("%q: release: %v, want %v", test.stderr, err, test.release)
+		}
+		n, err := c.ReleaseAny(t.Context(), "x", snaps...)
+		if harmless := test.release == ErrNotFound; n != test.released || (err == nil) != harmless {
+			t.Errorf("%q: %d released, %v", test.stderr, n, err)
+		}
+	}
 }
 
 // pitfall 45: comma lists below the limit of one argument; held, cloned and gone members do not keep the others.

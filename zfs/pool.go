@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/docker/go-units"
 )
 
@@ -21,9 +24,10 @@ type Pool struct {
 	AltRoot               string
 	Properties            map[string]Value
 	Vdevs                 []Vdev
-	Status                string // status and action of zpool status, "" when all is well
-	Errors                string // the errors line
-	Scan                  string // the scan line: the last scrub or resilvering
+	Status                string    // status and action of zpool status, "" when all is well
+	Errors                string    // of data that could not be mended; "" is none known
+	Scrubbed              time.Time // end of the last scrub; zero: none is told of
+	Resilvering           string    // what is resilvered, since when, and in the table for people how far it is; "" is nothing
 	Suspended             bool
 
 	exact bool // sizes come from zpool get -p
@@ -39,10 +43,34 @@ type Vdev struct {
 }
 
 // Device is a leaf of a vdev.
-type Device struct{ Path, State string }
+type Device struct {
+	Path, State string
+	Beside      bool   // it stands in the place of the device before it: it replaces that, or is the spare in use for it
+	Errors      string // its counters READ, WRITE and CKSUM as zpool shows them, such as "0 0 1.2K"; "" where all are 0
+}
+
+// suspendedDeadline bounds the one command that is run on a suspended pool.
+const suspendedDeadline = 10 * time.Second
+
+// observeSuspended tells of a pool that is suspended. Only zpool status is asked: it needs no disk. Where not even
+// that comes back, the kernel's word is all there is.
+func (c *Client) observeSuspended(ctx context.Context, name string) *Pool {
+	ctx, cancel := context.WithTimeout(ctx, suspendedDeadline)
+	defer cancel()
+	pool := &Pool{Name: name}
+	if report, err := c.poolStatus(ctx, name, true); err == nil {
+		_ = pool.add(report) // what is not shown is not known
+	}
+	pool.Health, pool.Suspended = Suspended, true
+	pool.Status = strings.TrimSpace(c.stalled(name) + " " + pool.Status)
+	return pool
+}
 
 // observePool reads properties and status. It returns nil when the tool says that no such pool is imported.
 func (c *Client) observePool(ctx context.Context, name string) (*Pool, error) {
+	if c.KernelState(name) == Suspended { // zpool get may need the disks
+		return c.observeSuspended(ctx, name), nil
+	}
 	pool, err := c.poolProperties(ctx, name)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
@@ -50,22 +78,56 @@ func (c *Client) observePool(ctx context.Context, name string) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.list(ctx, name, "zpool", "status", name)
+	report, err := c.poolStatus(ctx, name, pool.Health == Suspended)
 	if err != nil {
 		return nil, err
 	}
-	reports := parseStatus(out)
-	if len(reports) != 1 || reports[0].fields["pool"] != name {
-		return nil, refusal(ErrOther, name, "zpool status %s did not show that pool: %s", name, firstLines(out, 3))
+	if err := pool.add(report); err != nil {
+		return nil, err
 	}
-	report := reports[0]
-	pool.Vdevs = report.vdevs
-	pool.Status = strings.TrimSpace(report.fields["status"] + " " + report.fields["action"])
-	pool.Errors = report.fields["errors"]
-	pool.Scan = report.fields["scan"]
-	pool.Health = cmp.Or(pool.Health, report.fields["state"])
-	pool.Suspended = pool.Health == "SUSPENDED" || report.fields["state"] == "SUSPENDED"
 	return pool, nil
+}
+
+// add takes over what zpool status shows of the pool.
+func (p *Pool) add(report poolReport) error {
+	if report.fields["pool"] != p.Name {
+		return refusal(ErrOther, p.Name, "zpool status %s showed pool %q", p.Name, report.fields["pool"])
+	}
+	p.Vdevs = report.vdevs
+	p.Status = strings.TrimSpace(report.fields["status"] + " " + report.fields["action"])
+	p.Errors, p.Scrubbed, p.Resilvering = report.errors, report.scrubbed, report.resilvering
+	p.Health = cmp.Or(p.Health, report.fields["state"])
+	p.Suspended = p.Health == Suspended || report.fields["state"] == Suspended
+	return nil
+}
+
+// poolStatus reads health and vdevs, as JSON where the tool can write that: zfs and zpool learned it together,
+// so that the usage text of zfs, which an inventory needs anyway, tells it of both. Beside a suspended pool zfs
+// is not even asked for that.
+func (c *Client) poolStatus(ctx context.Context, name string, suspended bool) (poolReport, error) {
+	var can Abilities
+	if !suspended {
+		var err error
+		if can, err = c.zfsAbilities(ctx); err != nil {
+			return poolReport{}, err
+		}
+	}
+	if can.JSON {
+		out, err := c.list(ctx, name, "zpool", "status", "-j", "--json-int", name)
+		if err != nil {
+			return poolReport{}, err
+		}
+		return parseStatusJSON(name, out)
+	}
+	out, err := c.list(ctx, name, "zpool", "status", name)
+	if err != nil {
+		return poolReport{}, err
+	}
+	reports := parseStatus(out)
+	if len(reports) != 1 {
+		return poolReport{}, refusal(ErrOther, name, "zpool status %s did not show that pool: %s", name, firstLines(out, 3))
+	}
+	return reports[0], nil
 }
 
 // poolProperties tries the form with exact numbers first: its refusal comes with the usage text, so that
@@ -164,7 +226,7 @@ func newPool(name string, properties map[string]Value) (*Pool, error) {
 	}
 	for property, into := range map[string]*int64{"size": &p.Size, "free": &p.Free, "allocated": &p.Allocated} {
 		n, err := ParseSize(properties[property].Value)
-		if err != nil && p.Health != "UNAVAIL" && p.Health != "SUSPENDED" {
+		if err != nil && p.Health != "UNAVAIL" && p.Health != Suspended {
 			return nil, fmt.Errorf("zpool get of %s: %s: %w", name, property, err)
 		}
 		*into = n
@@ -207,12 +269,45 @@ type VdevSpec struct {
 
 // CreatePool creates a pool. Whether its devices may be used is the caller's to prove with Probe: zfs-fuse
 // asks nobody before it overwrites a file system.
+//
+// It is tried again where a device is there, and its first partition was not for a moment: zpool makes that
+// on a whole disk and waits for its link, which udev takes away and puts back when it sees the disk written
+// (openzfs/zfs issue 3708). No pool was created then, and the disk bears its partitions.
 func (c *Client) CreatePool(ctx context.Context, spec PoolSpec) error {
 	argv, err := createArguments(spec)
 	if err != nil {
 		return err
 	}
-	return c.change(ctx, spec.Name, argv...)
+	pace := backoff.NewExponentialBackOff()
+	pace.InitialInterval, pace.MaxInterval = 500*time.Millisecond, 5*time.Second
+	var last error
+	_, _ = backoff.Retry(ctx, func() (struct{}, error) {
+		err := c.change(ctx, spec.Name, argv...)
+		if last != nil && errors.Is(err, ErrExists) {
+			return struct{}{}, backoff.Permanent(last) // so the pool was created, and what failed came after that
+		}
+		last = err
+		if errors.Is(last, ErrNotFound) && spec.present() {
+			return struct{}{}, last
+		}
+		return struct{}{}, backoff.Permanent(last)
+	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(udevPatience))
+	return last
+}
+
+// udevPatience is how long udev may take for what it does about a disk that was partitioned.
+const udevPatience = time.Minute
+
+// present reports whether all devices are there.
+func (spec PoolSpec) present() bool {
+	for _, v := range spec.Vdevs {
+		for _, device := range v.Devices {
+			if _, err := os.Stat(device); err != nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func createArguments(spec PoolSpec) ([]string, error) {

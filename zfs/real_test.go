@@ -257,6 +257,47 @@ func TestDestroySnapshotsKeepsHeldClonedAndReplaced(t *testing.T) { // pitfalls 
 	must(t, c.Release(ctx, "keep", pool+"@held"))
 }
 
+// A tag is taken from all that have it, whatever the others have; and all are held where one was held before.
+func TestHoldsOfSeveralSnapshots(t *testing.T) {
+	pool, _ := zfstest.Pool(t, poolSize)
+	ctx := t.Context()
+	c := New(nil)
+	a, b, absent := pool+"@a", pool+"@b", pool+"@absent"
+	must(t, c.Snapshot(ctx, []string{pool}, "a", nil))
+	must(t, c.Snapshot(ctx, []string{pool}, "b", nil))
+	refs := func(wantA, wantB int) {
+		t.Helper()
+		snaps := inventory(t, c, pool, Query{}).Snapshots
+		if snaps[0].UserRefs != wantA || snaps[1].UserRefs != wantB {
+			t.Errorf("%d and %d holds, want %d and %d", snaps[0].UserRefs, snaps[1].UserRefs, wantA, wantB)
+		}
+	}
+	released := func(want int, snaps ...string) {
+		t.Helper()
+		if n, err := c.ReleaseAny(ctx, "zr:x", snaps...); err != nil || n != want {
+			t.Errorf("%d released, %v, want %d", n, err, want)
+		}
+	}
+	must(t, c.Hold(ctx, "zr:x", a))
+	must(t, c.Hold(ctx, "other", b))
+	if err := c.Hold(ctx, "zr:x", a, b); !errors.Is(err, ErrExists) {
+		t.Errorf("held already: %v", err)
+	}
+	refs(1, 2)
+	released(2, a, b)
+	refs(0, 1)
+	released(0, a, b)
+	must(t, c.Hold(ctx, "zr:x", b))
+	released(1, a, b)
+	refs(0, 1)
+	if err := c.Hold(ctx, "zr:x", a, absent); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a snapshot that is not there: %v", err)
+	}
+	released(inventory(t, c, pool, Query{}).Snapshots[0].UserRefs, absent, a)
+	refs(0, 1)
+	must(t, c.Release(ctx, "other", b))
+}
+
 func TestPitfall43_BusyIsRetriedAndTheHolderNamed(t *testing.T) {
 	pool, base := zfstest.Pool(t, poolSize)
 	ctx := t.Context()

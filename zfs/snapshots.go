@@ -56,15 +56,46 @@ func (c *Client) Clone(ctx context.Context, snapshot, target string, props []Pro
 	return c.change(ctx, target, append(argv, snapshot, target)...)
 }
 
-// Hold keeps snapshots from being destroyed until the tag is released. One that has the tag already is
-// ErrExists.
+// Hold keeps snapshots from being destroyed until the tag is released. ErrExists: one or more have the tag already,
+// and the others are held with it.
 func (c *Client) Hold(ctx context.Context, tag string, snaps ...string) error {
-	return c.holdOrRelease(ctx, "hold", tag, snaps)
+	return onlyIfAll(ErrExists, c.holdOrRelease(ctx, "hold", tag, snaps))
 }
 
-// Release takes a tag away. A snapshot without it is ErrNotFound.
+// Release takes a tag away. ErrNotFound: one or more are without it or gone, and it is taken away from the others.
 func (c *Client) Release(ctx context.Context, tag string, snaps ...string) error {
-	return c.holdOrRelease(ctx, "release", tag, snaps)
+	return onlyIfAll(ErrNotFound, c.holdOrRelease(ctx, "release", tag, snaps))
+}
+
+// onlyIfAll makes sure of an error of that kind that it is of all snapshots which the tool refused, each in a line
+// of its own: it goes on after each, and a line that says less may stand before one that says more.
+func onlyIfAll(kind Kind, err error) error {
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Kind != kind {
+		return err
+	}
+	for line := range strings.Lines(failed.Stderr) {
+		if other := classify(line); other != kind {
+			worse := *failed
+			worse.Kind = other
+			return &worse
+		}
+	}
+	return err
+}
+
+// ReleaseAny takes a tag away from those snapshots that have it, and says how many had. That others have not,
+// or are gone, is no error.
+func (c *Client) ReleaseAny(ctx context.Context, tag string, snaps ...string) (released int, err error) {
+	err = c.Release(ctx, tag, snaps...)
+	var failed *Error
+	if errors.As(err, &failed) && failed.Kind == ErrNotFound {
+		return max(0, len(snaps)-len(strings.Split(failed.Stderr, "\n"))), nil // a line for each that has not
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(snaps), nil
 }
 
 func (c *Client) holdOrRelease(ctx context.Context, verb, tag string, snaps []string) error {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -51,21 +52,96 @@ func TestStatusOfADegradedPool(t *testing.T) {
 		t.Fatalf("%d pools", len(reports))
 	}
 	r := reports[0]
-	if r.fields["state"] != "DEGRADED" || !strings.HasSuffix(r.fields["status"], "in a degraded state.") || r.fields["errors"] != "No known data errors" {
+	if r.fields["state"] != "DEGRADED" || !strings.HasSuffix(r.fields["status"], "in a degraded state.") || r.errors != "" || !r.scrubbed.IsZero() {
 		t.Errorf("fields %v", r.fields)
 	}
 	want := []Vdev{
 		{Type: "mirror", Name: "mirror-0", State: "DEGRADED", Devices: []Device{
-			{"/dev/disk/by-id/ata-A-part1", "UNAVAIL"}, {"/dev/disk/by-id/ata-N", "ONLINE"}, {"/dev/disk/by-id/ata-B", "ONLINE"}}},
-		{Name: "/var/disks/with blank", State: "ONLINE", Devices: []Device{{"/var/disks/with blank", "ONLINE"}}},
-		{Type: "draid2", Name: "draid2:4d:11c:0s-3", State: "ONLINE", Devices: []Device{{"/dev/sdx", "ONLINE"}}},
-		{Type: "mirror", Class: "special", Name: "mirror-4", State: "ONLINE", Devices: []Device{{"/dev/sdc", "ONLINE"}}},
-		{Class: "log", Name: "/dev/sdd", State: "ONLINE", Devices: []Device{{"/dev/sdd", "ONLINE"}}},
-		{Class: "cache", Name: "/dev/sde", State: "ONLINE", Devices: []Device{{"/dev/sde", "ONLINE"}}},
-		{Class: "spare", Name: "/dev/sdf", State: "AVAIL", Devices: []Device{{"/dev/sdf", "AVAIL"}}},
+			{Path: "/dev/disk/by-id/ata-A-part1", State: "UNAVAIL"}, {Path: "/dev/disk/by-id/ata-N", State: "ONLINE", Beside: true}, {Path: "/dev/disk/by-id/ata-B", State: "ONLINE"}}},
+		{Name: "/var/disks/with blank", State: "ONLINE", Devices: []Device{{Path: "/var/disks/with blank", State: "ONLINE"}}},
+		{Type: "draid2", Name: "draid2:4d:11c:0s-3", State: "ONLINE", Devices: []Device{{Path: "/dev/sdx", State: "ONLINE"}}},
+		{Type: "mirror", Class: "special", Name: "mirror-4", State: "ONLINE", Devices: []Device{{Path: "/dev/sdc", State: "ONLINE"}}},
+		{Class: "log", Name: "/dev/sdd", State: "ONLINE", Devices: []Device{{Path: "/dev/sdd", State: "ONLINE"}}},
+		{Class: "cache", Name: "/dev/sde", State: "ONLINE", Devices: []Device{{Path: "/dev/sde", State: "ONLINE"}}},
+		{Class: "spare", Name: "/dev/sdf", State: "AVAIL", Devices: []Device{{Path: "/dev/sdf", State: "AVAIL"}}},
 	}
 	if diff := cmp.Diff(want, r.vdevs); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A spare that failed and is replaced itself: all of them stand in one place, in the table and in JSON.
+func TestDevicesInOnePlaceAtAnyDepth(t *testing.T) {
+	table := parseConfig("zt", strings.Split(`	zt                ONLINE       0     0     0
+	  mirror-0        ONLINE       0     0     0
+	    replacing-0   ONLINE       0     0     0
+	      spare-0     ONLINE       0     0     0
+	        /dev/sda  ONLINE       0     0     0
+	        /dev/sdb  ONLINE       0     0     0
+	      /dev/sdc    ONLINE       0     0     0
+	    /dev/sdd      ONLINE       0     0     0
+	  /dev/sde        ONLINE       0     0     0`, "\n"))
+	leaf := func(name string) vdevJSON { return vdevJSON{Name: name, Path: name, State: "ONLINE"} }
+	group := func(name string, below ...vdevJSON) vdevJSON {
+		return vdevJSON{Name: name, State: "ONLINE", Vdevs: below}
+	}
+	mirror, _ := group("mirror-0", group("replacing-0", group("spare-0", leaf("/dev/sda"), leaf("/dev/sdb")), leaf("/dev/sdc")), leaf("/dev/sdd")).top("")
+	stripe, _ := leaf("/dev/sde").top("")
+	want := []Vdev{
+		{Type: "mirror", Name: "mirror-0", State: "ONLINE", Devices: []Device{{Path: "/dev/sda", State: "ONLINE"}, {Path: "/dev/sdb", State: "ONLINE", Beside: true},
+			{Path: "/dev/sdc", State: "ONLINE", Beside: true}, {Path: "/dev/sdd", State: "ONLINE"}}},
+		{Name: "/dev/sde", State: "ONLINE", Devices: []Device{{Path: "/dev/sde", State: "ONLINE"}}},
+	}
+	if diff := cmp.Diff(want, table); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, []Vdev{mirror, stripe}); diff != "" {
+		t.Errorf("JSON (-want +got):\n%s", diff)
+	}
+}
+
+// pitfall 51: a status that shows no pool, or others, is not that of a pool without devices.
+func TestAStatusWithoutThePool(t *testing.T) {
+	for _, status := range []string{"", "all pools are healthy\n", strings.ReplaceAll(openZPoolStatus, "zp1", "zp2"), openZPoolStatus + openZPoolStatus} {
+		o := &openZFS{t: t, answers: map[string]string{"zpool get -Hp all zp1": openZPoolGet, "zpool status zp1": status}}
+		if inv, err := New(o.run).Inventory(t.Context(), "zp1", Query{}); err == nil {
+			t.Errorf("%q: %+v", status, inv)
+		}
+	}
+}
+
+func TestScrubEnd(t *testing.T) {
+	for scan, want := range map[string]string{
+		"scrub repaired 0B in 00:00:01 with 0 errors on Sun Nov  8 00:24:02 2026":                                                                          "2026-11-08T00:24:02Z",
+		"scrub repaired 0 in 0h0m with 0 errors on Sun Nov 29 05:00:27 2026":                                                                               "2026-11-29T05:00:27Z",
+		"scrub in progress since Sun Nov  8 00:24:02 2026 3.2M scanned out of 4M":                                                                          "0001-01-01T00:00:00Z",
+		"scrub canceled on Sun Nov  8 00:24:02 2026":                                                                                                       "0001-01-01T00:00:00Z",
+		"scrub paused since Sun Nov  8 00:24:02 2026 scrub started on Sun Nov  8 00:20:02 2026 3.2M / 4M scanned":                                          "0001-01-01T00:00:00Z",
+		"scrub repaired 0B in 00:00:01 with 0 errors on Sun Nov  8 00:24:02 2026 scan warning: skipped blocks that are only referenced by the checkpoint.": "2026-11-08T00:24:02Z",
+		"resilvered 64.3M in 0h8m with 0 errors on Thu Jul 18 12:56:58 2013":                                                                               "0001-01-01T00:00:00Z",
+		"none requested": "0001-01-01T00:00:00Z",
+		"":               "0001-01-01T00:00:00Z",
+	} {
+		if got := scrubEnd(scan).Format(time.RFC3339); got != want {
+			t.Errorf("%q: %s, want %s", scan, got, want)
+		}
+	}
+}
+
+// After a sequential resilver the scrub has a line of its own before that of each vdev.
+func TestScansOfSequentialResilvers(t *testing.T) {
+	const scrub = "  scan: scrub repaired 0B in 00:00:01 with 0 errors on Sun Nov  8 00:24:02 2026\n"
+	for scans, resilvering := range map[string]string{
+		"  scan: resilvered (mirror-0) 64M in 00:00:02 with 0 errors on Sun Nov 29 05:00:27 2026\n": "",
+		"  scan: resilver (mirror-0) canceled on Sun Nov 29 05:00:27 2026\n":                        "",
+		"  scan: resilver (mirror-0) in progress since Sun Nov 29 05:00:27 2026\n\t3M / 4M scanned\n" +
+			"  scan: resilver (mirror-1) in progress since Sun Nov 29 05:00:28 2026\n\t1M / 4M scanned\n": "resilver (mirror-0) in progress since Sun Nov 29 05:00:27 2026 3M / 4M scanned, " +
+			"resilver (mirror-1) in progress since Sun Nov 29 05:00:28 2026 1M / 4M scanned",
+	} {
+		r := parseStatus(strings.Replace(openZPoolStatus, "config:", scrub+scans+"config:", 1))[0]
+		if r.resilvering != resilvering || r.scrubbed.Format(time.RFC3339) != "2026-11-08T00:24:02Z" || len(r.vdevs) != 1 {
+			t.Errorf("%s: resilvering %q, scrubbed %s, vdevs %v", scans, r.resilvering, r.scrubbed, r.vdevs)
+		}
 	}
 }
 
@@ -131,6 +207,7 @@ func TestErrorsAreClassifiedByTheToolsWords(t *testing.T) {
 		"cannot destroy snapshot p@a: it's being held. Run 'zfs holds -r p@a' to see holders.":                                                        ErrHeld,
 		"cannot destroy 'p@a': snapshot has dependent clones\nuse '-R' to destroy":                                                                    ErrHasClones,
 		"cannot destroy 'p': filesystem has children\nuse '-r' to destroy":                                                                            ErrHasChildren,
+		"Key load error: Key already loaded for 'p/e'.":                                                                                               ErrExists,
 		"cannot create 'p/d': out of space":                                                                                                           ErrNoSpace,
 		"cannot create 'p/d': permission denied":                                                                                                      ErrPermission,
 		"cannot set property for 'p': 'recordsize' must be power of 2 from 512B to 1M":                                                                ErrInvalidProperty,

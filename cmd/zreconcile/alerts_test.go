@@ -43,6 +43,9 @@ var hostStories = []hostStory{
 	{name: "the primary is restarted", lasts: 6 * time.Minute, status: func(s *reconcile.Status) { disconnect(s, 5*time.Minute) }},
 	{name: "the primary is gone", status: func(s *reconcile.Status) { disconnect(s, 3*time.Hour) },
 		fires: []string{"ZreconcileRecoverabilityStandsStill", "ZreconcileStandbyLags", "ZreconcileStandbyNotConnected", "ZreconcileWarning"}},
+	{name: "a device had errors", status: func(s *reconcile.Status) {
+		s.Pool.Faults = []string{"/dev/disk/by-id/nvme-B had errors (read 0, write 0, checksum 56)"}
+	}, fires: []string{"ZreconcilePoolFaults", "ZreconcileWarning"}},
 	{name: "the standby is down", status: func(s *reconcile.Status) {
 		s.Standby = reconcile.StandbyStatus{State: reconcile.StandbyStopped}
 	}, fires: []string{"ZreconcileCritical", "ZreconcileStandbyDown"}},

@@ -113,7 +113,7 @@ func (r *recorder) Eject(_ context.Context, site *spec.Site) (reconcile.Plan, er
 	return r.plan, r.err
 }
 
-func (r *recorder) Callers() ([]reconcile.Caller, error) {
+func (r *recorder) Callers(context.Context) ([]reconcile.Caller, error) {
 	r.ask("who calls")
 	return r.callers, r.err
 }

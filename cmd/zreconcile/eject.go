@@ -40,7 +40,7 @@ removed.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.check {
-				return runEjectCheck(p)
+				return runEjectCheck(cmd.Context(), p)
 			}
 			return runEject(cmd.Context(), p, o)
 		},

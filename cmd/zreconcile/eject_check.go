@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -15,14 +16,14 @@ type callersJSON struct {
 }
 
 // runEjectCheck lists the servers that would miss the program.
-func runEjectCheck(p *program) error {
+func runEjectCheck(ctx context.Context, p *program) error {
 	blank := func(message string) any {
 		return callersJSON{Format: 1, Servers: []reconcile.Caller{}, Error: message}
 	}
 	if err := p.needRoot("eject --check"); err != nil {
 		return p.fail(err, blank)
 	}
-	list, err := p.newHost().Callers()
+	list, err := p.newHost().Callers(ctx)
 	if err != nil {
 		return p.fail(err, blank)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // The exit statuses of every command but `wal push` and `wal get`, whose
-// codes PostgreSQL reads its own way (see wal.go).
+// codes PostgreSQL reads its own way (package walcommand).
 const (
 	exitDone    = 0 // done, or nothing to do
 	exitFailed  = 1 // something failed, could not be reached, or was asked wrongly

@@ -25,7 +25,7 @@ type host interface {
 	RenewRestore(ctx context.Context, site *spec.Site, now time.Time, name string) (undo func(context.Context) error, err error)
 	PlanEject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)
 	Eject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)
-	Callers() ([]reconcile.Caller, error)
+	Callers(ctx context.Context) ([]reconcile.Caller, error)
 	Watch(ctx context.Context, o reconcile.WatchOptions) error
 	Lock(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
 	LockUrgently(ctx context.Context, site string, timeout time.Duration) (unlock func(), err error)
@@ -64,6 +64,7 @@ func (m machine) LockStandby(ctx context.Context, site string, timeout time.Dura
 
 func (p *program) thisHost() host {
 	h := reconcile.NewHost(p.log)
+	h.WALProgram = walProgram
 	h.OnProgress = p.progress.show
 	if p.onChange != nil {
 		h.OnChange = p.onChange

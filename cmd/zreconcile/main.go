@@ -10,13 +10,14 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 	_ "time/tzdata" // a rescue system may have no zoneinfo
 
 	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/spf13/cobra"
 
-	"github.com/zreconcile/zreconcile/postgres/wal"
+	"github.com/zreconcile/zreconcile/cmd/walcommand"
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -35,10 +36,19 @@ func run(args []string) int {
 	p.stderr.journal, _ = journal.StderrIsJournalStream()
 	p.newHost = p.thisHost
 	if slices.Contains(args, "wal") {
-		clone := forClone(args)
-		return wal.Guard(clone, func() int { return walStatus(p.execute(context.Background(), args), clone) })
+		return walcommand.Run(args, p.executeForPostgres)
 	}
 	return exitStatus(p.execute(context.Background(), args))
+}
+
+// executeForPostgres runs a command line that has the word wal somewhere: a kind of
+// changes is called so, and a restore may be.
+func (p *program) executeForPostgres(args []string) error {
+	err := p.execute(context.Background(), args)
+	if cmd := p.ran; cmd == nil || err == nil || strings.HasPrefix(cmd.CommandPath()+" ", "zreconcile wal ") {
+		return err
+	}
+	return walcommand.Other(exitStatus(err))
 }
 
 // execute runs a command line and says on stderr what went wrong.
@@ -57,11 +67,13 @@ func (p *program) execute(ctx context.Context, args []string) (err error) {
 	root := newRoot(p)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	p.ran = cmd
 	if out.err != nil { // a result that nobody can read is a failure, whatever it was
 		err = fmt.Errorf("writing the result: %w", out.err)
 	}
 	var told reported
-	if err != nil && !errors.As(err, &told) {
+	var answered walcommand.Answer
+	if err != nil && !errors.As(err, &told) && !errors.As(err, &answered) {
 		p.complain(cmd, err)
 	}
 	return err

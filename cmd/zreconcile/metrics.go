@@ -112,6 +112,13 @@ var gauges = []gauge{
 		func(s reconcile.Status) (float64, bool) {
 			return truth(s.Pool != nil && s.Pool.Health == "ONLINE"), s.Pool != nil
 		}},
+	{describe("pool_faults", "Devices of the pool that are not there or had errors, data errors, and a resilver under way, each counted as one; more than 0 also in a pool that is ONLINE."),
+		func(s reconcile.Status) (float64, bool) {
+			if s.Pool == nil {
+				return 0, false
+			}
+			return float64(len(s.Pool.Faults)), true
+		}},
 	{describe("observation_errors", "What could not be observed."),
 		func(s reconcile.Status) (float64, bool) { return float64(len(s.Failures)), true }},
 }
@@ -169,7 +176,7 @@ func moment(t *reconcile.Time) (float64, bool) {
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
 func poolBytes(s reconcile.Status, of func(reconcile.PoolStatus) int64) (float64, bool) {
-	if s.Pool == nil {
+	if s.Pool == nil || s.Pool.Size == 0 { // of a suspended pool nobody tells it
 		return 0, false
 	}
 	return float64(of(*s.Pool)), true

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/zreconcile/zreconcile/cmd/walcommand"
 	"github.com/zreconcile/zreconcile/reconcile"
 )
 
@@ -27,6 +28,7 @@ type program struct {
 	logFormat string
 	logLevel  string
 
+	ran      *cobra.Command // the one that the command line named, once it has ended
 	log      *slog.Logger
 	progress *progress
 	onChange func(c reconcile.Change, took time.Duration) // nil leaves it to the log
@@ -93,6 +95,12 @@ It looks at the host, shows what differs, and makes the host what the file says.
 	addCompletion(root)
 	checkArgs(root)
 	return root
+}
+
+func newWAL() *cobra.Command {
+	cmd := walcommand.New()
+	cmd.Args = knownCommand
+	return cmd
 }
 
 func (p *program) addFlags(root *cobra.Command) {

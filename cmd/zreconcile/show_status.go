@@ -69,7 +69,17 @@ func showPool(v view, p *reconcile.PoolStatus) {
 	if p.Health != "ONLINE" {
 		health = v.bad(printable(p.Health))
 	}
-	v.printf("\npool %s: %s, %s of %s free\n", printable(p.Name), health, size(p.Free), size(p.Size))
+	v.printf("\npool %s: %s", printable(p.Name), health)
+	if p.Size > 0 { // of a suspended pool nobody tells it
+		v.printf(", %s of %s free", size(p.Free), size(p.Size))
+	}
+	v.printf("\n")
+	for _, f := range p.Faults {
+		v.printf("  %s\n", v.bad(printable(f)))
+	}
+	if p.Words != "" {
+		v.printf("  %s\n", printable(p.Words))
+	}
 }
 
 func showStandby(v view, s reconcile.StandbyStatus, as login) {

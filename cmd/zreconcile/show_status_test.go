@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,6 +110,28 @@ func TestShowStatus(t *testing.T) {
 			showStatus(v, test.status, login{"postgres", "postgres", "host=db port=5432 sslmode=require"})
 			golden(t, test.golden, out.Bytes())
 		})
+	}
+}
+
+// What is wrong with a pool stands in status, as text and as a page; what nobody
+// tells of one that is suspended does not.
+func TestStatusOfAPoolWithFaults(t *testing.T) {
+	s := sampleStatus(t)
+	s.Pool = &reconcile.PoolStatus{Name: "zp1", Health: "SUSPENDED", Faults: []string{"/dev/disk/by-id/nvme-B is REMOVED"}, Words: "Make sure the affected devices are connected."}
+	var out bytes.Buffer
+	showStatus(view{w: &out, width: 80, now: testNow, zone: time.UTC}, s, login{})
+	for name, text := range map[string]string{"text": out.String(), "page": page(t, s)} {
+		for _, want := range []string{"SUSPENDED", s.Pool.Faults[0], s.Pool.Words} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the %s does not say %q", name, want)
+			}
+		}
+		if strings.Contains(text, "0B of 0B") {
+			t.Errorf("the %s tells of free space that is not known", name)
+		}
+	}
+	if _, known := poolBytes(s, func(p reconcile.PoolStatus) int64 { return p.Free }); known {
+		t.Error("the metrics tell of free space that is not known")
 	}
 }
 

@@ -202,10 +202,18 @@ func poolOf(p *reconcile.PoolStatus) thing {
 	if p == nil {
 		return thing{State: words{"not known", toneBad}}
 	}
-	pool := thing{Name: printable(p.Name), State: words{printable(p.Health), toneGood},
-		Facts: []fact{{Name: "free", Value: size(p.Free) + " of " + size(p.Size)}}}
+	pool := thing{Name: printable(p.Name), State: words{printable(p.Health), toneGood}}
+	if p.Size > 0 { // of a suspended pool nobody tells it
+		pool.Facts = append(pool.Facts, fact{Name: "free", Value: size(p.Free) + " of " + size(p.Size)})
+	}
 	if p.Health != "ONLINE" {
 		pool.State.Tone = toneBad
+	}
+	for _, f := range p.Faults {
+		pool.Facts = append(pool.Facts, fact{Name: "fault", Value: printable(f)})
+	}
+	if p.Words != "" {
+		pool.Facts = append(pool.Facts, fact{Name: "zpool status", Value: printable(p.Words)})
 	}
 	return pool
 }

@@ -56,6 +56,9 @@ func runWatch(ctx context.Context, p *program, o watchOptions) error {
 	if path, err = filepath.Abs(path); err != nil { // events name files by their folder
 		return err
 	}
+	if err := keepToSmallPages(); err != nil {
+		p.log.Debug("transparent huge pages are not off: more memory may be resident", "error", err)
+	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	ends := context.AfterFunc(ctx, func() { _ = notifySystemd(daemon.SdNotifyStopping) }) // while it still winds up

@@ -23,13 +23,9 @@ func (p *Primary) Follower() (*Primary, error) {
 	if f.Port, err = FreePort(); err != nil {
 		return f, err
 	}
-	if f.Dir, err = os.MkdirTemp("/tmp", "zrp"); err != nil {
+	if err := f.makeFolder(); err != nil {
 		return f, err
 	}
-	if err := giveToOSUser(f.Dir); err != nil {
-		return f, err
-	}
-	f.DataDir = filepath.Join(f.Dir, "data")
 	copied := func() error { return f.copyOf(p) }
 	configured := func() error { return f.configureLike(p) }
 	caughtUp := func() error { return f.CatchUp(p) }

@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 //go:embed managed.conf
@@ -18,10 +21,12 @@ var managedConf string
 // shell could take for its own.
 const oddPassword = `it's a "quoted" \back\\slash: $HOME #1 %p `
 
-// Options are what initdb settles for good.
+// Options are what is settled when a primary is made.
 type Options struct {
-	SegmentMB   int // size of a WAL segment; 0 is initdb's own, 16
+	BinDir      string // of another server than the newest on this host
+	SegmentMB   int    // size of a WAL segment; 0 is initdb's own, 16
 	NoChecksums bool
+	Tablespace  bool // has one, called fast
 }
 
 // arguments are initdb's.
@@ -43,7 +48,7 @@ func (p *Primary) build() error {
 		return p.buildDebian()
 	case Odd:
 		p.Superuser, p.Password = "boss", oddPassword
-		p.Tablespace = filepath.Join(p.Dir, "ts")
+		p.options.Tablespace = true
 		return p.buildPlain("-U", "boss", "--wal-segsize=1", "-k")
 	case Managed:
 		return p.buildManaged()
@@ -111,18 +116,32 @@ func (p *Primary) initdb(options ...string) error {
 }
 
 // settings are what every primary here needs: small, on its own port and
-// socket, without the fsync that a server to be thrown away can do without.
+// socket, without the fsync that a server to be thrown away can do without, and
+// without autovacuum: two plans, one after the other, are to be the same to the byte,
+// and tell how large the primary is.
 func (p *Primary) settings() string {
+	keep := "wal_keep_segments = 4"
+	if version.WALKeepSize.In(p.major()) {
+		keep = "wal_keep_size = 64MB"
+	}
 	return fmt.Sprintf(`
 port = %d
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '%s'
 wal_level = replica
 max_wal_senders = 10
-wal_keep_size = 64MB
+%s
 shared_buffers = 16MB
 fsync = off
-`, p.Port, p.Dir)
+autovacuum = off
+`, p.Port, p.Dir, keep)
+}
+
+// major is the version of the data directory; 0 where there is none yet.
+func (p *Primary) major() int {
+	text, _ := os.ReadFile(filepath.Join(p.DataDir, "PG_VERSION"))
+	major, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return major
 }
 
 // populate makes the role that replicates, and what the kind is known for.
@@ -131,15 +150,18 @@ func (p *Primary) populate() error {
 		"CREATE ROLE " + p.User + " LOGIN REPLICATION PASSWORD " + literal(p.Password),
 		"CREATE ROLE reader LOGIN PASSWORD " + literal(p.Password), // may not replicate
 	}
-	if p.Kind == Odd {
+	if p.options.Tablespace {
+		p.Tablespace = filepath.Join(p.Dir, "ts")
 		if err := os.Mkdir(p.Tablespace, 0o700); err != nil {
 			return err
 		}
 		if err := giveToOSUser(p.Tablespace); err != nil {
 			return err
 		}
+		statements = append(statements, "CREATE TABLESPACE fast LOCATION "+literal(p.Tablespace))
+	}
+	if p.Kind == Odd {
 		statements = append(statements,
-			"CREATE TABLESPACE fast LOCATION "+literal(p.Tablespace),
 			"CREATE TABLE in_tablespace TABLESPACE fast AS SELECT generate_series(1, 1000) AS n",
 			"ALTER SYSTEM SET max_connections = 300",
 			"ALTER SYSTEM SET work_mem = '9MB'",

@@ -7,19 +7,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/zreconcile/zreconcile/postgres/version/servers"
 )
 
 // OSUser is who runs the servers.
@@ -27,7 +27,17 @@ const OSUser = "postgres"
 
 // deadline bounds each program and each statement; a loaded machine is slow,
 // one that takes longer hangs.
-const deadline = 2 * time.Minute
+var deadline = Patience(2 * time.Minute)
+
+// Patience lengthens what bounds a hang by the factor that the environment
+// names, for machines that are emulated.
+func Patience(d time.Duration) time.Duration {
+	factor, err := strconv.Atoi(os.Getenv("ZRECONCILE_E2E_PATIENCE"))
+	if err != nil || factor < 1 {
+		return d
+	}
+	return time.Duration(factor) * d
+}
 
 // Kind is the manner in which a primary is kept.
 type Kind string
@@ -51,7 +61,8 @@ const (
 // Kinds lists them all.
 var Kinds = []Kind{Plain, Managed, Debian, Odd}
 
-// Primary is a running server of the newest PostgreSQL on this host.
+// Primary is a running server, of the newest PostgreSQL on this host unless its
+// options name another.
 type Primary struct {
 	Kind       Kind
 	Dir        string // everything of it, on a short path
@@ -63,40 +74,64 @@ type Primary struct {
 	Password   string
 	Tablespace string // the directory of its tablespace; "" is none
 
-	configFile string  // read instead of the data directory's; "" is that
-	cluster    string  // the name in /etc/postgresql; "" is none
-	options    Options // of a plain one
+	configFile string // read instead of the data directory's; "" is that
+	cluster    string // the name in /etc/postgresql; "" is none
+	options    Options
 }
 
 // New makes a primary of the kind and starts it. What was made stays until
 // Destroy, which is to be called even when New failed.
 func New(kind Kind) (*Primary, error) { return newOf(kind, Options{}) }
 
-// NewPlain makes a plain primary with other options of initdb, as New does.
+// NewPlain makes a plain primary with other options, as New does.
 func NewPlain(o Options) (*Primary, error) { return newOf(Plain, o) }
 
 func newOf(kind Kind, o Options) (*Primary, error) {
 	p := &Primary{Kind: kind, Superuser: "postgres", User: "replicator", Password: "plain-secret", options: o}
 	var err error
-	if p.BinDir, err = newestBinDir(); err != nil {
-		return p, err
+	if p.BinDir = o.BinDir; p.BinDir == "" {
+		if _, p.BinDir, err = servers.Own(); err != nil {
+			return p, err
+		}
 	}
 	if p.Port, err = FreePort(); err != nil {
 		return p, err
 	}
-	if p.Dir, err = os.MkdirTemp("/tmp", "zrp"); err != nil {
+	if err := p.makeFolder(); err != nil {
 		return p, err
 	}
-	if err := giveToOSUser(p.Dir); err != nil {
-		return p, err
-	}
-	p.DataDir = filepath.Join(p.Dir, "data")
 	for _, step := range []func() error{p.build, p.start, p.populate} {
 		if err := step(); err != nil {
 			return p, fmt.Errorf("%s primary in %s: %w", kind, p.Dir, err)
 		}
 	}
 	return p, nil
+}
+
+// folders are those of the primaries that this process made, gone or not.
+var folders struct {
+	sync.Mutex
+	list []string
+}
+
+// Folders are those of all primaries that this process made: when it ends no
+// server may be at work there.
+func Folders() []string {
+	folders.Lock()
+	defer folders.Unlock()
+	return slices.Clone(folders.list)
+}
+
+// makeFolder makes the place of everything that p is.
+func (p *Primary) makeFolder() (err error) {
+	if p.Dir, err = os.MkdirTemp("/tmp", "zrp"); err != nil {
+		return err
+	}
+	folders.Lock()
+	folders.list = append(folders.list, p.Dir)
+	folders.Unlock()
+	p.DataDir = filepath.Join(p.Dir, "data")
+	return giveToOSUser(p.Dir)
 }
 
 // Start starts the server after Stop.
@@ -250,39 +285,4 @@ func giveToOSUser(path string) error {
 		return err
 	}
 	return os.Chown(path, int(c.Uid), int(c.Gid))
-}
-
-// given are the ports that FreePort gave away: a site may not listen on its own
-// before its test has asked for the next.
-var given sync.Map
-
-// FreePort finds a TCP port that nobody listens on, below the range from which
-// the kernel gives ports to clients, and never the same one twice.
-func FreePort() (int, error) {
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		if _, taken := given.LoadOrStore(port, true); taken {
-			continue
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("no free port between 20000 and 32000 in 100 tries")
-}
-
-// newestBinDir finds the server's programs where Debian keeps them.
-func newestBinDir() (string, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil || len(found) == 0 {
-		return "", errors.New("no initdb below /usr/lib/postgresql: run e2e/setup.sh")
-	}
-	sort.Slice(found, func(i, j int) bool { return majorOf(found[i]) < majorOf(found[j]) })
-	return filepath.Dir(found[len(found)-1]), nil
-}
-
-func majorOf(initdb string) int {
-	major, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb))))
-	return major
 }

@@ -2,6 +2,8 @@ package conf
 
 import (
 	"bytes"
+	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -22,8 +24,9 @@ var defaultRules = []string{
 
 // HBA gives pg_hba.conf. Its first line lets this program in, as role and the
 // extra roles, over the socket, by peer with the map that Ident writes. Below
-// it stand rules, or, when rules is nil, what was there; when that is nothing,
-// local peer and localhost by password. Doing it again changes nothing.
+// it stand rules, or, when rules is nil, what was there, without what it includes
+// from elsewhere; when that is nothing, local peer and localhost by password. Doing
+// it again changes nothing.
 //
 // Names are always quoted, so that all, replication, +group and commas are
 // plain names. The one exception cannot be written away: from PostgreSQL 16 on
@@ -39,7 +42,7 @@ func HBA(existing []byte, role string, extraRoles []string, rules []string) []by
 	out.WriteString("local all " + strings.Join(roles, ",") + " peer map=" + mapName + ruleMark + "\n")
 
 	if rules == nil {
-		rest := withoutOurRule(existing)
+		rest := withoutIncludes(withoutOurRule(existing))
 		if hasRules(rest) {
 			out.Write(rest)
 			return out.Bytes()
@@ -81,6 +84,33 @@ func withoutOurRule(b []byte) []byte {
 	return out.Bytes()
 }
 
+// withoutIncludes comments out what includes a file of the primary's host: where
+// it is missing, no rule at all is loaded and the server does not start. What lies
+// below the data directory came with the copy. Servers before PostgreSQL 16 know
+// no such line ("The pg_hba.conf File" of 16), and take none of two words for
+// anything else.
+func withoutIncludes(b []byte) []byte {
+	var out bytes.Buffer
+	for l := range bytes.Lines(b) {
+		text := strings.TrimRight(string(l), "\r\n")
+		if includesFromElsewhere(text) {
+			out.WriteString("#" + text + "  " + mark + reasonInclude + string(l[len(text):]))
+			continue
+		}
+		out.Write(l)
+	}
+	return out.Bytes()
+}
+
+// included is a line that includes something, and what, in quotes or not.
+var included = regexp.MustCompile(`^[ \t]*"?(?:include|include_if_exists|include_dir)"?[ \t]+(?:"([^"]+)"|([^ \t"#]+))[ \t]*(?:#.*)?$`)
+
+// includesFromElsewhere: a relative path begins where the including file is.
+func includesFromElsewhere(text string) bool {
+	m := included.FindStringSubmatch(text)
+	return m != nil && !filepath.IsLocal(m[1]+m[2])
+}
+
 // hasRules tells whether any line is more than blank or comment.
 func hasRules(b []byte) bool {
 	for l := range bytes.Lines(b) {
@@ -108,9 +138,9 @@ const (
 )
 
 // Ident gives pg_ident.conf: first, between markers, the map that HBA's line
-// names, with each OS user as each role; then what was there. Lines elsewhere
-// that name this map are dropped: a copied one would let strangers in. Doing
-// it again changes nothing.
+// names, with each OS user as each role; then what was there, without what it
+// includes from elsewhere. Lines elsewhere that name this map are dropped: a copied
+// one would let strangers in. Doing it again changes nothing.
 func Ident(existing []byte, osUsers []string, roles []string) []byte {
 	var out bytes.Buffer
 	out.WriteString(identBegin + "\n")
@@ -121,7 +151,7 @@ func Ident(existing []byte, osUsers []string, roles []string) []byte {
 	}
 	out.WriteString(identEnd + "\n")
 
-	for l := range bytes.Lines(existing) {
+	for l := range bytes.Lines(withoutIncludes(existing)) {
 		text := strings.TrimSpace(string(l))
 		if text != identBegin && text != identEnd && mapOf(text) != mapName {
 			out.Write(l)

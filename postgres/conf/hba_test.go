@@ -26,6 +26,9 @@ func TestHBA(t *testing.T) {
 		{"no rules at all", copiedHBA, "postgres", nil, []string{}, "local all \"postgres\" peer map=zreconcile  # zreconcile\n"},
 		{"another role before", "local all \"old\" peer map=zreconcile  # zreconcile\nlocal all all trust\n", "new", []string{"new", "x"}, nil,
 			"local all \"new\",\"x\" peer map=zreconcile  # zreconcile\nlocal all all trust\n"},
+		{"includes from elsewhere", "include /etc/hba\r\n include_dir \"/etc/h.d\" # theirs\ninclude more.hba\ninclude_if_exists /x\nlocal all all peer\n", "postgres", nil, nil,
+			"local all \"postgres\" peer map=zreconcile  # zreconcile\n#include /etc/hba  " + mark + reasonInclude + "\r\n# include_dir \"/etc/h.d\" # theirs  " + mark + reasonInclude +
+				"\ninclude more.hba\n#include_if_exists /x  " + mark + reasonInclude + "\nlocal all all peer\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := HBA([]byte(c.existing), c.role, c.extra, c.rules)
@@ -53,14 +56,14 @@ func TestHBARoleIsReadBack(t *testing.T) {
 }
 
 func TestIdent(t *testing.T) {
-	existing := "# theirs\nother joe admin\nzreconcile eve postgres\n\"zreconcile\"\teve postgres\n"
+	existing := "include /etc/maps\n# theirs\nother joe admin\nzreconcile eve postgres\n\"zreconcile\"\teve postgres\n"
 	got := string(Ident([]byte(existing), []string{"root", "postgres"}, []string{"admin", `a "b`}))
 	want := identBegin + `
 zreconcile "root" "admin"
 zreconcile "root" "a ""b"
 zreconcile "postgres" "admin"
 zreconcile "postgres" "a ""b"
-` + identEnd + "\n# theirs\nother joe admin\n"
+` + identEnd + "\n#include /etc/maps  " + mark + reasonInclude + "\n# theirs\nother joe admin\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -86,4 +89,26 @@ func FuzzHBA(f *testing.F) {
 			t.Fatalf("not idempotent: %q", ident)
 		}
 	})
+}
+
+func TestIncludesFromElsewhere(t *testing.T) {
+	for line, want := range map[string]bool{
+		`include /etc/hba`:                    true,
+		"\tinclude_dir\t/etc/h.d # theirs":    true,
+		`include_if_exists "/etc/my rules#1"`: true,
+		`"include" /etc/hba#theirs`:           true,
+		`include ../hba`:                      true,
+		`include more.hba`:                    false,
+		`include "our rules/../more.hba"`:     false,
+		`include_dir hba.d#theirs`:            false,
+		`#include /etc/hba`:                   false,
+		`include`:                             false,
+		`included /etc/hba`:                   false,
+		`local include /etc/hba peer`:         false, // two names that are odd
+		`include /etc/hba trust`:              false, // three words, which the server takes for a rule
+	} {
+		if got := includesFromElsewhere(line); got != want {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
 }

@@ -17,7 +17,7 @@ var HotStandbyMinimums = []string{
 }
 
 // minimumDefaults are the server's own values where no file says one,
-// unchanged from PostgreSQL 12 to 17.
+// unchanged from PostgreSQL 12 to 18.
 var minimumDefaults = map[string]int{
 	"max_connections":           100,
 	"max_worker_processes":      8,

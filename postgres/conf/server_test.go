@@ -3,34 +3,26 @@ package conf
 import (
 	"context"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/zreconcile/zreconcile/postgres/version/servers"
 )
 
-// localServer is the newest PostgreSQL of this machine. The tests compare with
+// localServer is the newest PostgreSQL of this host. The tests compare with
 // it, so that the rules here are the server's and not what we remember of them.
 func localServer(t *testing.T) Server {
 	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	more, _ := filepath.Glob("/usr/pgsql-*/bin/postgres")
-	found = append(found, more...)
-	if path, err := exec.LookPath("postgres"); err == nil && len(found) == 0 {
-		if path, err = filepath.EvalSymlinks(path); err == nil {
-			found = append(found, path)
-		}
+	_, dir, err := servers.Own()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(found) == 0 {
-		t.Fatal("no PostgreSQL server on this machine: install postgresql")
-	}
-	slices.Sort(found)
-	return Server{BinDir: filepath.Dir(found[len(found)-1])}
+	return Server{BinDir: dir}
 }
 
 // asPostgres adds the OS user postgres, since the server refuses root.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -244,6 +245,20 @@ func contains(sorted []string, name string) bool {
 
 func compareSegments(a, b Segment) int {
 	return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.Number, b.Number))
+}
+
+// lookInto fails unless the directory can be read: only then is it a proof of
+// absence that it has no file of a name. An archive may have thousands; one is read.
+func lookInto(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if _, err := d.Readdirnames(1); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
 }
 
 func readNames(dir string) ([]string, error) {

@@ -69,7 +69,7 @@ func writeChecksum(dir, name string, c checksum) error {
 	if err := tmp.Sync(); err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), filepath.Join(dir, name+checksumSuffix))
+	return tmp.become(os.Rename, filepath.Join(dir, name+checksumSuffix))
 }
 
 // Remove removes a file of the archive and the checksum kept of it. History

@@ -16,17 +16,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/zreconcile/zreconcile/postgres/version/servers"
 )
 
 // cluster is a real PostgreSQL whose archive_command keeps plain copies, so that
 // what the tests read does not depend on Push.
 type cluster struct {
+	bin                string // the folder of initdb, pg_ctl and postgres
+	own                string // of this host's programs, which serve other versions, too
 	dir, data, archive string
 	size               int64
 	systemID           uint64
 }
-
-const binDir = "/usr/lib/postgresql/15/bin"
 
 // sample is WAL that the read-only tests share: made once, in segments of 1 MB.
 var sample = sync.OnceValues(func() (*cluster, error) {
@@ -45,7 +47,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var clusters []*cluster
+var (
+	clusters     []*cluster
+	clustersMade sync.Mutex
+)
 
 func sampleWAL(t testing.TB) *cluster {
 	t.Helper()
@@ -57,12 +62,26 @@ func sampleWAL(t testing.TB) *cluster {
 }
 
 func newCluster(size int64) (*cluster, error) {
+	_, own, err := servers.Own()
+	if err != nil {
+		return nil, err
+	}
+	return newClusterOf(own, size)
+}
+
+func newClusterOf(bin string, size int64) (*cluster, error) {
+	_, own, err := servers.Own()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("/tmp", "zrw")
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{dir: dir, data: dir + "/data", archive: dir + "/archive", size: size}
+	c := &cluster{bin: bin, own: own, dir: dir, data: dir + "/data", archive: dir + "/archive", size: size}
+	clustersMade.Lock()
 	clusters = append(clusters, c)
+	clustersMade.Unlock()
 	uid, gid := postgresIDs()
 	for _, d := range []string{c.archive} {
 		if err := os.Mkdir(d, 0o700); err != nil {
@@ -223,7 +242,11 @@ func (c *cluster) run(name string, args ...string) (string, error) {
 
 func (c *cluster) command(name string, args ...string) *exec.Cmd {
 	uid, gid := postgresIDs()
-	cmd := exec.Command(filepath.Join(binDir, name), args...)
+	path := filepath.Join(c.bin, name)
+	if _, err := os.Stat(path); err != nil {
+		path = filepath.Join(c.own, name)
+	}
+	cmd := exec.Command(path, args...)
 	cmd.Dir = c.dir
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}

@@ -109,7 +109,11 @@ func (r *Reader) continuesIn(file *segmentFile, f *flaw) bool {
 	if b, h, err := file.pageAt(f.page, r.path); err == nil && holdsRecordAfter(b, h, f.at) {
 		return true
 	}
-	for at := f.page + pageSize; at < file.segment.End(r.size); at += pageSize {
+	end := file.segment.End(r.size)
+	if file.zeros != 0 {
+		end = file.zeros
+	}
+	for at := f.page + pageSize; at < end; at += pageSize {
 		if _, _, err := file.pageAt(at, r.path); err == nil {
 			return true
 		}

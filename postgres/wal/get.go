@@ -86,18 +86,21 @@ func get(ctx context.Context, req GetRequest) error {
 	case KindHistory:
 		return req.history(ctx)
 	}
-	_, err = req.fetch(ctx, place{dir: req.Archive, name: req.Name}, req.Dest, nil)
+	from := place{dir: req.Archive, name: req.Name}
+	_, err = req.fetch(from, req.Dest, from.whole(ctx, nil))
 	return err
 }
 
 // checkArchive makes an absence provable: the archive is mounted and is a
 // directory.
 func (req GetRequest) checkArchive() error {
+	if err := req.Mount.served(); err != nil {
+		return err
+	}
 	if err := req.Mount.check(req.Archive); err != nil {
 		return err
 	}
-	_, err := dir(req.Archive).segments(context.Background(), 1<<24)
-	if err != nil {
+	if err := lookInto(req.Archive); err != nil {
 		return fmt.Errorf("the archive cannot be looked at: %w", unlooked{err})
 	}
 	return nil
@@ -150,7 +153,8 @@ func (req GetRequest) history(ctx context.Context) error {
 	}
 	var failures []error
 	for _, dir := range dirs {
-		_, err := req.fetch(ctx, place{dir: dir, name: req.Name}, req.Dest, req.isHistory)
+		from := place{dir: dir, name: req.Name}
+		_, err := req.fetch(from, req.Dest, from.whole(ctx, req.isHistory))
 		switch {
 		case err == nil:
 			return nil
@@ -184,10 +188,9 @@ func (req GetRequest) isHistory(src, copied *os.File) (LSN, error) {
 // maxHistory bounds what is read of a history file: a line is some 60 bytes.
 const maxHistory = 1 << 20
 
-// fetch copies a file to a temporary one beside Dest, has the copy judged, and
-// renames it to the path that is wanted. How far the copy is whole is the judge's
-// answer.
-func (req GetRequest) fetch(ctx context.Context, from place, to string, judge func(src, copied *os.File) (LSN, error)) (LSN, error) {
+// fetch brings a file to a temporary one beside Dest, and renames it to the path
+// that is wanted. How far what was brought is whole is for the bringer to say.
+func (req GetRequest) fetch(from place, to string, bring func(src, tmp *os.File) (LSN, error)) (LSN, error) {
 	src, err := openRegular(from.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, ErrAbsent
@@ -206,16 +209,23 @@ func (req GetRequest) fetch(ctx context.Context, from place, to string, judge fu
 	}
 	defer os.Remove(path)
 	defer tmp.Close()
-	sum, err := copyAll(ctx, tmp, src)
-	if err == nil {
-		err = from.checkSum(sum)
-	}
-	var end LSN
-	if err == nil && judge != nil {
-		end, err = judge(src, tmp)
-	}
+	end, err := bring(src, tmp)
 	if err != nil {
 		return 0, err
 	}
 	return end, os.Rename(path, to)
+}
+
+// whole brings all of a file of the archive, and has the copy judged.
+func (p place) whole(ctx context.Context, judge func(src, copied *os.File) (LSN, error)) func(src, tmp *os.File) (LSN, error) {
+	return func(src, tmp *os.File) (LSN, error) {
+		sum, err := copyFile(ctx, tmp, src)
+		if err == nil {
+			err = p.checkSum(sum)
+		}
+		if err != nil || judge == nil {
+			return 0, err
+		}
+		return judge(src, tmp)
+	}
 }

@@ -106,7 +106,7 @@ func TestPitfall16_17_Get(t *testing.T) {
 func TestPitfall51_WhatCannotBeLookedAtIsNotAbsent(t *testing.T) {
 	for name, spoil := range map[string]func(req *GetRequest){
 		"no archive":        func(r *GetRequest) { r.Archive += "/nowhere" },
-		"not mounted":       func(r *GetRequest) { r.Mount = Mount{"zp1/archive", r.Archive} },
+		"not mounted":       func(r *GetRequest) { r.Mount = Mount{Dataset: "zp1/archive", Mountpoint: r.Archive} },
 		"a file":            func(r *GetRequest) { r.Archive += "/" + r.Name },
 		"no live pg_wal":    func(r *GetRequest) { r.Live += "/nowhere"; r.Name = "0000000100000000000000AA" },
 		"no destination":    func(r *GetRequest) { r.Dest = "/nowhere/x" },

@@ -67,25 +67,20 @@ func (req GetRequest) segment(ctx context.Context, seg Segment) error {
 
 // copyOf fetches one copy of a segment, unless it goes no further than another.
 func (req GetRequest) copyOf(ctx context.Context, p place, seg Segment, to string, furthest LSN) (LSN, error) {
-	judge := func(src, copied *os.File) (end LSN, err error) {
-		if p.server {
-			end, err = req.received(ctx, src, copied, p, seg)
-		} else {
-			end, err = req.archived(ctx, copied, p, seg)
-		}
+	further := func(end LSN, err error) (LSN, error) {
 		if err == nil && end <= furthest {
 			err = ErrAbsent
 		}
 		return end, err
 	}
 	if !p.server {
-		return req.fetch(ctx, p, to, judge)
+		return req.fetch(p, to, p.whole(ctx, func(_, copied *os.File) (LSN, error) { return further(req.archived(ctx, copied, p, seg)) }))
 	}
-	if _, err := readNames(p.dir); err != nil {
+	if err := lookInto(p.dir); err != nil {
 		return 0, fmt.Errorf("the WAL of a server cannot be looked at: %w", unlooked{err})
 	}
 	for range 3 {
-		end, err := req.fetch(ctx, p, to, judge)
+		end, err := req.fetch(p, to, func(src, tmp *os.File) (LSN, error) { return further(req.received(ctx, src, tmp, p, seg, furthest)) })
 		if !errors.Is(err, errMoved) {
 			return end, err
 		}
@@ -112,47 +107,84 @@ func (req GetRequest) proved(ctx context.Context, f *segmentFile, p place, seg S
 	next := Segment{seg.Timeline, seg.Number + 1}
 	if later, err := openSegment(ctx, Dir(p.dir), next, req.SegmentSize, req.SystemID); err == nil {
 		_ = later.Close()
+		if p.server && req.grown(ctx, p, seg, f.zeros) {
+			return 0, errMoved
+		}
 		return 0, f.flawAt(end, end, true, "it ends there, and the next segment has begun")
 	}
 	return end, nil
 }
 
-// errMoved says that a server renamed or replaced a file while it was copied.
+// grown reports whether a server has written on in a segment since it was sound up
+// to an LSN.
+func (req GetRequest) grown(ctx context.Context, p place, seg Segment, since LSN) bool {
+	now, err := openSegment(ctx, Dir(p.dir), seg, req.SegmentSize, req.SystemID)
+	if err != nil {
+		return false
+	}
+	defer now.Close()
+	end, err := now.soundTo()
+	return err == nil && end > since
+}
+
+// errMoved says that a server renamed, replaced or filled a file while it was copied.
 var errMoved = errors.New("the file has been replaced")
 
-// received judges a copy from a server's pg_wal, as far as it was received. A
-// segment that is recycled or made in advance does not hold what its name says,
-// which is an absence.
+// received copies a segment from a server's pg_wal as far as it was received, if
+// that is further than another copy goes. A segment that is recycled or made in
+// advance does not hold what its name says, which is an absence.
 //
-// The server may have written while the file was copied, so that an early page
-// is older than a late one. It writes in order: what is before the last sound
-// page of the copy is complete by now, and is copied again. Its name must then
-// still be that of the same file.
-func (req GetRequest) received(ctx context.Context, src, copied *os.File, p place, seg Segment) (LSN, error) {
-	f, err := req.opened(copied, p, seg)
+// The server may write while the file is copied. It writes in order: what is
+// before a sound page is complete, and only that is copied; zeros take the place
+// of the rest. Its name must then still be that of the same file.
+func (req GetRequest) received(ctx context.Context, src, tmp *os.File, p place, seg Segment, furthest LSN) (LSN, error) {
+	f, err := req.opened(src, p, seg)
 	if bad := (*flaw)(nil); errors.As(err, &bad) && !bad.hard {
 		return 0, ErrAbsent
 	}
 	if err != nil {
 		return 0, err
 	}
-	again := io.NewSectionReader(src, 0, int64(f.lastSound()-seg.Start(f.Size())))
-	if _, err := io.Copy(io.NewOffsetWriter(copied, 0), again); err != nil {
+	end, err := f.soundTo()
+	if err != nil {
 		return 0, err
 	}
-	if same, err := isAt(src, p.path()); err != nil || !same {
-		return 0, errors.Join(err, errMoved)
+	if end <= furthest {
+		return 0, moved(src, p, ErrAbsent)
 	}
-	if f, err = req.opened(copied, p, seg); err != nil {
+	sum, err := copyFile(ctx, tmp, io.NewSectionReader(src, 0, int64(end-seg.Start(f.Size()))))
+	if err == nil && sum.size == f.Size() {
+		err = p.checkSum(sum)
+	}
+	if err != nil {
 		return 0, err
 	}
+	if err := tmp.Truncate(f.Size()); err != nil {
+		return 0, err
+	}
+	if err := moved(src, p, nil); err != nil {
+		return 0, err
+	}
+	if f, err = req.opened(tmp, p, seg); err != nil {
+		return 0, err
+	}
+	f.zeros = end
 	return req.proved(ctx, f, p, seg)
 }
 
-// opened is a copy as the segment that it must be.
-func (req GetRequest) opened(copied *os.File, p place, seg Segment) (*segmentFile, error) {
+// moved is errMoved where a server's file has lost its name, and otherwise what
+// the caller has found.
+func moved(src *os.File, p place, found error) error {
+	if same, err := isAt(src, p.path()); err != nil || !same {
+		return errors.Join(err, errMoved)
+	}
+	return found
+}
+
+// opened is a file as the segment that it must be.
+func (req GetRequest) opened(file *os.File, p place, seg Segment) (*segmentFile, error) {
 	f := &segmentFile{Closer: io.NopCloser(nil), segment: seg, origin: p.path()}
-	return f, f.begin(copied, req.SegmentSize, req.SystemID)
+	return f, f.begin(file, req.SegmentSize, req.SystemID)
 }
 
 // isAt reports whether an open file still has its name.
@@ -168,15 +200,19 @@ func isAt(f *os.File, path string) (bool, error) {
 	return err == nil && os.SameFile(open, named), err
 }
 
-// lastSound is the end of the last page that is the one of its place.
-func (f *segmentFile) lastSound() LSN {
+// soundTo is the end of the last page that is the one of its place.
+func (f *segmentFile) soundTo() (LSN, error) {
 	start := f.segment.Start(f.Size())
 	for at := f.segment.End(f.Size()) - pageSize; at > start; at -= pageSize {
-		if _, _, err := f.pageAt(at, nil); err == nil {
-			return at + pageSize
+		_, _, err := f.pageAt(at, nil)
+		if err == nil {
+			return at + pageSize, nil
+		}
+		if bad := (*flaw)(nil); !errors.As(err, &bad) {
+			return 0, err
 		}
 	}
-	return start + pageSize
+	return start + pageSize, nil
 }
 
 // provedTo reads each record that begins in the segment, with its checksum, and
@@ -185,7 +221,10 @@ func (f *segmentFile) lastSound() LSN {
 // a PostgreSQL that is not known are not read, only the pages.
 func (f *segmentFile) provedTo(ctx context.Context) (LSN, error) {
 	if f.header.Version() == 0 {
-		end := f.lastSound()
+		end, err := f.soundTo()
+		if err != nil {
+			return 0, err
+		}
 		return end, f.checkPages(end)
 	}
 	start, end := f.segment.Start(f.Size()), f.segment.End(f.Size())

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // The layout of a WAL page: XLogPageHeaderData and XLogLongPageHeaderData of
@@ -20,17 +22,6 @@ const (
 	firstIsOverwriteContrecord = 0x0008 // XLP_FIRST_IS_OVERWRITE_CONTRECORD, up to PostgreSQL 18
 	allPageFlags               = 0x000F
 )
-
-// pageMagics are XLOG_PAGE_MAGIC of the stable branches (same header file).
-var pageMagics = map[uint16]int{
-	0xD101: 12,
-	0xD106: 13,
-	0xD10D: 14,
-	0xD110: 15,
-	0xD113: 16,
-	0xD116: 17,
-	0xD118: 18,
-}
 
 // Header is the header of a segment's first page.
 type Header struct {
@@ -70,14 +61,14 @@ func ReadHeaderOf(path string) (Header, error) {
 
 // Version is the major version of PostgreSQL that wrote the page; 0 when the
 // magic number is not known.
-func (h Header) Version() int { return pageMagics[h.Magic] }
+func (h Header) Version() int { return version.OfWALPage(h.Magic) }
 
 func parseHeader(b []byte) (Header, error) {
 	p := parsePage(b)
 	h := Header{Magic: p.magic, Timeline: p.timeline, PageAddr: p.addr, Long: p.info&isLongHeader != 0}
 	switch {
 	case p.magic>>8 != 0xD1:
-		return h, fmt.Errorf("it does not begin with a WAL page of PostgreSQL 12 or later (magic number %04X)", p.magic)
+		return h, fmt.Errorf("it does not begin with a WAL page of PostgreSQL %d or later (magic number %04X)", version.Oldest, p.magic)
 	case p.info&^allPageFlags != 0:
 		return h, fmt.Errorf("its first page has impossible flags %04X", p.info)
 	case !h.Long:

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,27 @@ import (
 type Mount struct {
 	Dataset    string // as /proc/self/mountinfo names the source, such as zp1/zpdata02
 	Mountpoint string
+
+	Kstat string // where the kernel tells of its pools; "" is where OpenZFS on Linux does
+}
+
+// kstat is where the kernel module of OpenZFS on Linux tells of its pools.
+const kstat = "/proc/spl/kstat/zfs"
+
+// served refuses where the pool is suspended: its devices are gone, and who only
+// looks for a file of it waits in the kernel until somebody brings them back and
+// runs zpool clear (zpoolprops(7), failmode). It must come before anything else.
+// What the kernel does not tell of, as with zfs-fuse, is taken for sound.
+func (m Mount) served() error {
+	if m == (Mount{}) {
+		return nil
+	}
+	pool, _, _ := strings.Cut(m.Dataset, "/")
+	state, err := os.ReadFile(filepath.Join(cmp.Or(m.Kstat, kstat), pool, "state"))
+	if err == nil && strings.TrimSpace(string(state)) == "SUSPENDED" {
+		return fmt.Errorf("the pool %s is SUSPENDED: bring its devices back, then run: zpool clear %s", pool, pool)
+	}
+	return nil
 }
 
 // check refuses unless exactly this dataset is mounted there and dir is in it.

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +40,9 @@ func Push(ctx context.Context, req PushRequest) error {
 }
 
 func push(ctx context.Context, req PushRequest, name string) error {
+	if err := req.Mount.served(); err != nil {
+		return err
+	}
 	if err := req.checkCaller(); err != nil {
 		return err
 	}
@@ -57,9 +59,6 @@ func push(ctx context.Context, req PushRequest, name string) error {
 	}
 	defer src.Close()
 	if err := req.checkSegment(src, name); err != nil {
-		return err
-	}
-	if err := cleanTemp(req.Archive, name); err != nil {
 		return err
 	}
 	return store(ctx, src, req.Archive, name)
@@ -116,27 +115,37 @@ func (req PushRequest) checkSegment(src *os.File, name string) error {
 // temporary file, its checksum, the name, and last the directory.
 func store(ctx context.Context, src *os.File, dir, name string) error {
 	final := filepath.Join(dir, name)
-	if _, err := os.Lstat(final); err == nil {
-		return keepSame(ctx, src, dir, name)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	there, err := present(final)
+	if err != nil {
 		return err
+	}
+	if there {
+		return keepSame(ctx, src, dir, name)
 	}
 	tmp, err := createTemp(dir, name)
 	if err != nil {
 		return err
 	}
 	defer tmp.discard()
-	sum, err := copyAll(ctx, tmp, src)
+	// Whoever archived it meanwhile had the temporary file, and has kept a checksum.
+	if there, err = present(final); err != nil {
+		return err
+	}
+	if there {
+		return keepSame(ctx, src, dir, name)
+	}
+	sum, err := copyFile(ctx, tmp.File, src)
 	if err != nil {
 		return err
 	}
-	if err := tmp.Sync(); err != nil {
+	// Two syncs at once are one write of the ZFS intent log.
+	synced := make(chan error, 1)
+	go func() { synced <- tmp.Sync() }()
+	err = writeChecksum(dir, name, sum)
+	if err := errors.Join(<-synced, err); err != nil {
 		return err
 	}
-	if err := writeChecksum(dir, name, sum); err != nil {
-		return err
-	}
-	err = renameNew(tmp.Name(), final)
+	err = tmp.become(renameNew, final)
 	if errors.Is(err, fs.ErrExist) {
 		return keepSame(ctx, src, dir, name)
 	}
@@ -144,6 +153,14 @@ func store(ctx context.Context, src *os.File, dir, name string) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+func present(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // keepSame succeeds when the archive has the same content under the name, which
@@ -175,6 +192,7 @@ func keepSame(ctx context.Context, src *os.File, dir, name string) error {
 	if err := writeChecksum(dir, name, sum); err != nil {
 		return err
 	}
+	removeLeft(dir, name)
 	return syncDir(dir)
 }
 
@@ -234,41 +252,6 @@ func copyAll(ctx context.Context, dst io.Writer, src io.Reader) (checksum, error
 			return c, err
 		}
 	}
-}
-
-// tempFile is a file that is not there any more after discard, unless it was
-// renamed.
-type tempFile struct{ *os.File }
-
-func createTemp(dir, name string) (tempFile, error) {
-	f, err := os.CreateTemp(dir, tempPrefix(name)+"*") // mode 0600
-	return tempFile{f}, err
-}
-
-func (t tempFile) discard() {
-	_ = t.Close()
-	_ = os.Remove(t.Name())
-}
-
-// tempPrefix begins with a dot, so that no listing takes the file for WAL.
-func tempPrefix(name string) string { return "." + name + ".push-" }
-
-// cleanTemp removes what pushes of the same name left when they were killed. A
-// push that is still at work beside us loses its file and fails, which makes
-// PostgreSQL call it again.
-func cleanTemp(dir, name string) error {
-	names, err := readNames(dir)
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		if strings.HasPrefix(n, tempPrefix(name)) || strings.HasPrefix(n, tempPrefix(name+checksumSuffix)) {
-			if err := os.Remove(filepath.Join(dir, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // renameNew renames a file and never over another one (renameat2(2)); on a file

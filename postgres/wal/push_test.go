@@ -62,8 +62,8 @@ func TestPitfall2_18_Push(t *testing.T) {
 	req, seg, content := pushBed(t)
 	ctx := context.Background()
 	name := filepath.Base(req.Path)
-	write(t, req.Archive+"/"+tempPrefix(name)+"123", content[:5000])
-	write(t, req.Archive+"/"+tempPrefix(name+checksumSuffix)+"9", nil)
+	write(t, req.Archive+"/"+tempName(name), append(bytes.Clone(content), content...))
+	write(t, req.Archive+"/"+tempName(name+checksumSuffix), []byte("e3069283 1677"))
 	for i := range 3 {
 		if err := Push(ctx, req); err != nil {
 			t.Fatalf("push %d: %v", i, err)
@@ -157,16 +157,16 @@ func TestPitfall34_35_56_PushRefuses(t *testing.T) {
 		"short": {func(t *testing.T, req *PushRequest, _ Segment, b []byte) { write(t, req.Path, b[:pageSize]) }, "has 8192 bytes"},
 		"empty": {func(t *testing.T, req *PushRequest, _ Segment, b []byte) { write(t, req.Path, nil) }, "only 0 bytes"},
 		"not mounted": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) {
-			req.Mount = Mount{"zp1/archive", req.Archive}
+			req.Mount = Mount{Dataset: "zp1/archive", Mountpoint: req.Archive}
 		}, "is not mounted"},
 		"something else mounted": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) {
 			mount(t, "strange", req.Archive, "")
-			req.Mount = Mount{"zp1/archive", req.Archive}
+			req.Mount = Mount{Dataset: "zp1/archive", Mountpoint: req.Archive}
 		}, "strange is mounted at"},
 		"no archive": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) { req.Archive += "/nowhere" }, "no such file"},
 		"no space": {func(t *testing.T, req *PushRequest, _ Segment, _ []byte) {
 			mount(t, "zp1/archive", req.Archive, "size=512k")
-			req.Mount = Mount{"zp1/archive", req.Archive}
+			req.Mount = Mount{Dataset: "zp1/archive", Mountpoint: req.Archive}
 		}, "no space left"},
 	}
 	for name, c := range cases {
@@ -188,7 +188,7 @@ func TestPitfall56_PushWhereMounted(t *testing.T) {
 	req, _, _ := pushBed(t)
 	mount(t, "zp1/archive two", req.Archive, "")
 	mkdir(t, req.Archive+"/wal")
-	req.Mount = Mount{"zp1/archive two", req.Archive}
+	req.Mount = Mount{Dataset: "zp1/archive two", Mountpoint: req.Archive}
 	req.Archive += "/wal"
 	if err := Push(context.Background(), req); err != nil {
 		t.Error(err)
@@ -196,6 +196,87 @@ func TestPitfall56_PushWhereMounted(t *testing.T) {
 	req.Archive = t.TempDir()
 	if err := Push(context.Background(), req); err == nil {
 		t.Error("an archive beside the dataset is taken")
+	}
+}
+
+// What a push that was killed left under the temporary name is never written to
+// where it is an archived file as well: it may have been set aside since.
+func TestPitfall2_PushWritesToNoArchivedFile(t *testing.T) {
+	req, _, content := pushBed(t)
+	name := filepath.Base(req.Path)
+	temp, final := req.Archive+"/"+tempName(name), req.Archive+"/"+name
+	if err := Push(context.Background(), req); err != nil {
+		t.Fatal(err)
+	}
+	link := func() { // and killed before it took the temporary name away
+		t.Helper()
+		if err := os.Link(final, temp); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds := func(path string, want []byte) {
+		t.Helper()
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, want) {
+			t.Errorf("%s has %d bytes, or others, %v", path, len(b), err)
+		}
+	}
+	link()
+	if err := Push(context.Background(), req); err != nil || names(t, req.Archive) != name+" "+name+checksumSuffix {
+		t.Errorf("the same again: %v, and it leaves %s", err, names(t, req.Archive))
+	}
+	holds(final, content)
+	damaged := flipped(content, len(content)/2)
+	write(t, final, damaged)
+	link()
+	aside, err := SetAside(req.Archive, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Push(context.Background(), req); err != nil {
+		t.Error(err)
+	}
+	holds(aside, damaged)
+	holds(final, content)
+	if _, err := os.Lstat(temp); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the temporary name: %v", err)
+	}
+}
+
+// Of two pushes of one file at once, one archives it; the other archives it as well
+// (it found the same there), or fails and takes nothing from the first.
+func TestPushesOfOneFileAtOnce(t *testing.T) {
+	req, _, content := pushBed(t)
+	name := filepath.Base(req.Path)
+	held, err := createTemp(req.Archive, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Push(context.Background(), req); err == nil || !strings.Contains(err.Error(), "another push of it is at work") {
+		t.Error("beside one that is at work:", err)
+	}
+	held.discard()
+	for round := range 20 {
+		errs := make(chan error)
+		for range 4 {
+			go func() { errs <- Push(context.Background(), req) }()
+		}
+		done := 0
+		for range 4 {
+			if err := <-errs; err == nil {
+				done++
+			} else if !strings.Contains(err.Error(), "another push of it is at work") {
+				t.Errorf("round %d: %v", round, err)
+			}
+		}
+		if b, err := os.ReadFile(req.Archive + "/" + name); done == 0 || err != nil || !bytes.Equal(b, content) {
+			t.Errorf("round %d: %d pushes succeeded, and the archive has %d bytes, %v", round, done, len(b), err)
+		}
+		if got := names(t, req.Archive); got != name+" "+name+checksumSuffix {
+			t.Errorf("round %d leaves %s", round, got)
+		}
+		if err := Remove(req.Archive, name); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // Reader reads the records of the WAL in order, each proved: page headers,
@@ -280,11 +282,11 @@ func (r *Reader) prove(b []byte, start, end LSN) (Record, error) {
 	if r.offPath(end - 1) {
 		return Record{}, fs.ErrNotExist
 	}
-	version := r.file.header.Version()
-	if version == 0 {
-		return Record{}, fmt.Errorf("%s has WAL of a PostgreSQL that is not known (magic number %04X); 12 to 18 are", r.file.origin, r.file.header.Magic)
+	major := r.file.header.Version()
+	if major == 0 {
+		return Record{}, fmt.Errorf("%s has WAL of a PostgreSQL that is not known (magic number %04X); %d to %d are", r.file.origin, r.file.header.Magic, version.Oldest, version.Newest)
 	}
-	rec, err := decode(b, version)
+	rec, err := decode(b, major)
 	if err != nil {
 		return Record{}, r.flaw(start, last, true, fmt.Sprintf("the %s record cannot be understood: %v", rec.Kind, err))
 	}

@@ -94,7 +94,7 @@ func dumped(t *testing.T, line string) string {
 		return s
 	case strings.HasPrefix(desc, "RESTORE_POINT "):
 		return s + " restore point " + strings.TrimPrefix(desc, "RESTORE_POINT ")
-	case strings.HasPrefix(desc, "CHECKPOINT_"):
+	case strings.HasPrefix(desc, "CHECKPOINT_ONLINE"), strings.HasPrefix(desc, "CHECKPOINT_SHUTDOWN"): // CHECKPOINT_REDO of 17 steers nothing
 		c := dumpCheckpoint.FindStringSubmatch(desc)
 		return s + " " + c[2] + " checkpoint " + c[1]
 	case strings.HasPrefix(desc, "SWITCH"):

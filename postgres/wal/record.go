@@ -6,6 +6,8 @@ import (
 	"errors"
 	"hash/crc32"
 	"time"
+
+	"github.com/zreconcile/zreconcile/postgres/version"
 )
 
 // RecordKind names the records that a restore is steered by.
@@ -105,7 +107,7 @@ var (
 
 // decode fills a Record from its sound bytes. The layouts differ between
 // versions only in dropped statistics, hence the version.
-func decode(b []byte, version int) (Record, error) {
+func decode(b []byte, major int) (Record, error) {
 	rec := Record{
 		XID:  binary.LittleEndian.Uint32(b[4:]),
 		Info: b[16],
@@ -129,10 +131,10 @@ func decode(b []byte, version int) (Record, error) {
 	if err != nil {
 		return rec, err
 	}
-	return rec, rec.decodeData(data, version)
+	return rec, rec.decodeData(data, major)
 }
 
-func (r *Record) decodeData(data []byte, version int) error {
+func (r *Record) decodeData(data []byte, major int) error {
 	if len(data) < 8 {
 		return errors.New("it is too short for its kind")
 	}
@@ -152,7 +154,7 @@ func (r *Record) decodeData(data []byte, version int) error {
 	}
 	r.Time = timestamp(int64(binary.LittleEndian.Uint64(data)))
 	if r.Kind == CommitPrepared || r.Kind == AbortPrepared {
-		return r.decodeTwoPhase(data[8:], version)
+		return r.decodeTwoPhase(data[8:], major)
 	}
 	return nil
 }
@@ -169,7 +171,7 @@ func (r *Record) decodeRunning(b []byte) error {
 // decodeTwoPhase finds the prepared transaction's ID behind the variable parts
 // of the record, in the order of ParseCommitRecord and ParseAbortRecord
 // (xactdesc.c).
-func (r *Record) decodeTwoPhase(b []byte, version int) error {
+func (r *Record) decodeTwoPhase(b []byte, major int) error {
 	const (
 		hasInfo         = 0x80   // XLOG_XACT_HAS_INFO
 		hasDBInfo       = 1 << 0 // XACT_XINFO_HAS_...
@@ -180,8 +182,8 @@ func (r *Record) decodeTwoPhase(b []byte, version int) error {
 		hasDroppedStats = 1 << 8
 	)
 	statSize := 12
-	if version >= 18 {
-		statSize = 16 // object IDs have 64 bits
+	if version.WideStatisticsIDs.In(major) {
+		statSize = 16
 	}
 	if r.Info&hasInfo == 0 || len(b) < 4 {
 		return errors.New("the prepared transaction is not named")

@@ -9,7 +9,8 @@ import (
 	"io/fs"
 )
 
-// windowSize is how much of a segment is read at once.
+// windowSize is how much of a segment is read at once, at a multiple of it: who
+// goes back page by page reads nothing twice.
 const windowSize = 256 << 10
 
 // segmentFile is an open copy of a segment whose header is sound.
@@ -19,6 +20,7 @@ type segmentFile struct {
 	segment Segment
 	header  Header
 	origin  string
+	zeros   LSN // from here on it is known to be nothing but zeros; 0 is not known
 
 	buf     []byte // a window of the file
 	from    int64  // where in the file the window begins
@@ -105,12 +107,15 @@ func (f *segmentFile) bytesAt(offset int64) ([]byte, error) {
 		if f.buf == nil {
 			f.buf = make([]byte, windowSize)
 		}
-		f.from, f.buf = offset, f.buf[:cap(f.buf)]
-		n, err := f.ReadAt(f.buf, offset)
+		f.from, f.buf = offset-offset%windowSize, f.buf[:cap(f.buf)]
+		n, _ := f.ReadAt(f.buf, f.from) // what can't be read may be another page of the window
 		f.buf = f.buf[:n]
-		if n < pageSize {
-			f.buf = f.buf[:0]
-			return nil, fmt.Errorf("cannot read %s at offset %d: %w", f.origin, offset, err)
+		if f.from+int64(n) < offset+pageSize {
+			f.from, f.buf = offset, f.buf[:pageSize]
+			if _, err := f.ReadAt(f.buf, offset); err != nil {
+				f.buf = f.buf[:0]
+				return nil, fmt.Errorf("cannot read %s at offset %d: %w", f.origin, offset, err)
+			}
 		}
 	}
 	i := offset - f.from

@@ -30,7 +30,7 @@ export DEB_VERSION STAGE
 rm -rf "$STAGE"
 mkdir -p "$STAGE/etc/zreconcile" "$STAGE/usr/share/man/man1" "$STAGE/usr/share/man/man5" "$doc/examples/prometheus" "$doc/examples/grafana"
 
-CGO_ENABLED=0 GOARCH=$ARCH go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o "$STAGE/usr/bin/zreconcile" ./cmd/zreconcile
+GOARCH=$ARCH cmd/zreconcile/build.sh "$STAGE/usr/bin/zreconcile"
 unset GOARCH # what follows runs here
 install -D -m 644 -t "$STAGE/usr/lib/systemd/system" examples/systemd/*.service
 install -D -m 644 -t "$STAGE/usr/share/zreconcile" schema/site.schema.json

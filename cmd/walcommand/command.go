@@ -1,57 +1,30 @@
-package main
+// Package walcommand is `wal push` and `wal get`, which PostgreSQL calls for each WAL
+// file. Two programs have them: zreconcile, and zreconcile-wal, which has nothing else
+// and so starts in a fraction of the time.
+package walcommand
 
 import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/zreconcile/zreconcile/postgres/wal"
 )
 
-// stopRecovery is the exit code of `wal get` in a clone for all that is not a
-// proven absence: above 125, it stops the server, where a smaller one would
-// end recovery and promote (pitfall 17).
-const stopRecovery = 255
-
-// forClone is true where PostgreSQL asks on behalf of a clone. It looks at the
-// raw arguments, so that it also holds for a command line that cobra refuses.
-func forClone(args []string) bool {
-	return slices.ContainsFunc(args, func(arg string) bool {
-		return arg == "--clone" || strings.HasPrefix(arg, "--clone=") && arg != "--clone=false"
-	})
-}
-
-// walStatus is the exit code for PostgreSQL: what the request came to, or, for
-// a command line that makes no request, a failure that reads as no absence.
-func walStatus(err error, clone bool) int {
-	var told reported
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.As(err, &told):
-		return told.status
-	case clone:
-		return stopRecovery
-	default:
-		return exitFailed
-	}
-}
-
-func newWAL() *cobra.Command {
+// New is the command `wal`.
+func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wal",
 		Short: "What PostgreSQL calls to archive and to restore WAL",
 		Long: `What PostgreSQL calls as archive_command and restore_command. All they need is in
 their arguments: they read no site file, and need no root, no ZFS and no password.`,
-		Args: knownCommand,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newWALPush(), newWALGet())
+	cmd.AddCommand(newPush(), newGet())
 	return cmd
 }
 
@@ -96,7 +69,7 @@ func (a *archiveFlags) mount() wal.Mount {
 	return wal.Mount{Dataset: a.dataset, Mountpoint: a.mountpoint}
 }
 
-func newWALPush() *cobra.Command {
+func newPush() *cobra.Command {
 	var a archiveFlags
 	var dataDir string
 	cmd := &cobra.Command{
@@ -118,7 +91,7 @@ the file is in the archive, and 1 otherwise: PostgreSQL tries again.`,
 	return cmd
 }
 
-func newWALGet() *cobra.Command {
+func newGet() *cobra.Command {
 	var a archiveFlags
 	var live string
 	var clone bool
@@ -141,7 +114,7 @@ stop recovery, and 1 without, where PostgreSQL tries again.`,
 			}
 			for _, t := range timelines {
 				if t == 0 || t > math.MaxUint32 {
-					return usageError{fmt.Errorf("--timelines %d: there is no such timeline", t)}
+					return fmt.Errorf("--timelines %d: there is no such timeline", t)
 				}
 				request.Timelines = append(request.Timelines, wal.Timeline(t))
 			}
@@ -163,7 +136,10 @@ func answer(verb string, clone bool, err error, cmd *cobra.Command) error {
 	if err != nil && !errors.Is(err, wal.ErrAbsent) { // an absence is nothing to tell: servers ask for what may come
 		fmt.Fprintf(cmd.ErrOrStderr(), "zreconcile wal %s: %v\n", verb, err)
 	}
-	return report(wal.ExitCode(err, clone))
+	if code := wal.ExitCode(err, clone); code != 0 {
+		return Answer(code)
+	}
+	return nil
 }
 
 // exactly wants so many arguments.
