@@ -102,7 +102,7 @@ func wipe(t testing.TB, disk string) {
 	command(t, "udevadm", "settle")
 }
 
-// resizeVdev makes a fresh sparse file larger; a disk is large enough.
+// resizeVdev gives a fresh sparse file another size; a disk keeps its own.
 func resizeVdev(t testing.TB, path string, size int64) {
 	t.Helper()
 	if os.Getenv(groundDisks) == "" {

@@ -154,6 +154,7 @@ func TestDeviceRefusals(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := newSite(t, sharedPrimary(t, primary.Plain))
+			resizeVdev(t, s.Vdev, 128<<20) // each of its bytes is read twice
 			test.spoil(t, s)
 			before := command(t, "sha256sum", s.Vdev)
 			s.plan(t).exits(t, exitRefused)

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -79,11 +80,9 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 	if err := ctx.Err(); err != nil {
 		return Record{}, err
 	}
-	rec, err := r.read(ctx)
+	rec, err := r.insist(ctx)
 	if err != nil {
-		if rec, err = r.retry(ctx, err); err != nil {
-			return Record{}, err
-		}
+		return Record{}, err
 	}
 	if !r.began {
 		r.began = true
@@ -94,6 +93,30 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 		r.changes = append(r.changes, rec)
 	}
 	return rec, nil
+}
+
+// insist reads the record, and takes damage or a gap only from a second look that
+// finds the same. Later WAL proves them, but of what was looked at after it: a
+// server may have written on, and moved a segment to the archive, between the
+// look at the record and the one behind it.
+func (r *Reader) insist(ctx context.Context) (Record, error) {
+	for told := ""; ; {
+		rec, err := r.read(ctx)
+		if err == nil {
+			return rec, nil
+		}
+		if rec, err = r.retry(ctx, err); err == nil {
+			return rec, nil
+		}
+		if !provedByLater(err) || err.Error() == told {
+			return Record{}, err
+		}
+		told = err.Error()
+	}
+}
+
+func provedByLater(err error) bool {
+	return errors.As(err, new(*DamagedError)) || errors.As(err, new(*GapError))
 }
 
 // retry tries the other copies of the segment that the record begins in and of
