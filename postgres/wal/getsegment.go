@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // place is a file that wal get may find a segment in.
@@ -38,14 +39,26 @@ func (req GetRequest) places() []place {
 	return list
 }
 
-// segment fetches the first copy that is whole to the end of the segment, or
-// else the one that goes furthest.
+// segment fetches a segment. That it is in none of its places is proved only by a
+// second look at all of them: what a server still had when the archive was looked at
+// may have moved there, and been removed by the server, before that was.
 func (req GetRequest) segment(ctx context.Context, seg Segment) error {
+	places := req.places()
+	err := req.segmentOf(ctx, places, seg)
+	if errors.Is(err, ErrAbsent) && slices.ContainsFunc(places, func(p place) bool { return p.server }) {
+		err = req.segmentOf(ctx, places, seg)
+	}
+	return err
+}
+
+// segmentOf fetches the first copy that is whole to the end of the segment, or
+// else the one that goes furthest.
+func (req GetRequest) segmentOf(ctx context.Context, places []place, seg Segment) error {
 	unfinished := req.Dest + ".zreconcile-unfinished"
 	defer os.Remove(unfinished)
 	var furthest LSN
 	var failures []error
-	for _, p := range req.places() {
+	for _, p := range places {
 		end, err := req.copyOf(ctx, p, seg, unfinished, furthest)
 		switch {
 		case err == nil && end == seg.End(req.SegmentSize):
@@ -107,7 +120,7 @@ func (req GetRequest) proved(ctx context.Context, f *segmentFile, p place, seg S
 	next := Segment{seg.Timeline, seg.Number + 1}
 	if later, err := openSegment(ctx, Dir(p.dir), next, req.SegmentSize, req.SystemID); err == nil {
 		_ = later.Close()
-		if p.server && req.grown(ctx, p, seg, f.zeros) {
+		if p.server && req.grown(ctx, p, seg, end) {
 			return 0, errMoved
 		}
 		return 0, f.flawAt(end, end, true, "it ends there, and the next segment has begun")
@@ -115,15 +128,15 @@ func (req GetRequest) proved(ctx context.Context, f *segmentFile, p place, seg S
 	return end, nil
 }
 
-// grown reports whether a server has written on in a segment since it was sound up
-// to an LSN.
+// grown reports whether a server has written on in a segment since its records went
+// up to an LSN.
 func (req GetRequest) grown(ctx context.Context, p place, seg Segment, since LSN) bool {
 	now, err := openSegment(ctx, Dir(p.dir), seg, req.SegmentSize, req.SystemID)
 	if err != nil {
 		return false
 	}
 	defer now.Close()
-	end, err := now.soundTo()
+	end, err := now.provedTo(ctx)
 	return err == nil && end > since
 }
 

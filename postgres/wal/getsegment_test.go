@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -53,15 +55,17 @@ func TestASegmentThatWasFilledMeanwhile(t *testing.T) {
 	after := bytes.Clone(good)
 	binary.NativeEndian.PutUint64(after[8:], uint64(next.Start(req.SegmentSize))) // xlp_pageaddr of its first page
 	write(t, filepath.Join(req.Live, next.Name(req.SegmentSize)), after)
-	half := bytes.Clone(good)
+	half, last := bytes.Clone(good), bytes.Clone(good)
 	clear(half[len(half)/2:])
+	clear(last[len(last)-pageSize/2:]) // its last page is begun
 	for _, test := range []struct {
-		name    string
-		there   []byte
-		refused error
-	}{{"filled", good, errMoved}, {"as it was", half, nil}} {
+		name        string
+		read, there []byte
+		refused     error
+	}{{"filled", half, good, errMoved}, {"its last page filled", last, good, errMoved},
+		{"as it was", half, half, nil}, {"its last page as it was", last, last, nil}} {
 		p := place{dir: req.Live, name: req.Name, server: true}
-		write(t, p.path(), half)
+		write(t, p.path(), test.read)
 		copied, err := os.Open(p.path())
 		if err != nil {
 			t.Fatal(err)
@@ -83,5 +87,32 @@ func TestASegmentThatWasFilledMeanwhile(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 		_ = copied.Close()
+	}
+}
+
+// A segment that a server archives and removes while it is looked for is not absent.
+func TestASegmentThatMovesToTheArchiveMeanwhile(t *testing.T) {
+	req, _, good := fullBed(t)
+	live, archived := filepath.Join(req.Live, req.Name), filepath.Join(req.Archive, req.Name)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 400 {
+		_ = os.Remove(archived)
+		write(t, live, good)
+		moved := make(chan error)
+		go func() {
+			time.Sleep(time.Duration(rng.IntN(400)) * time.Microsecond)
+			moved <- os.Rename(live, archived)
+		}()
+		err := Get(t.Context(), req)
+		if err := <-moved; err != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(req.Dest); err != nil || !bytes.Equal(got, good) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		_ = os.Remove(req.Dest)
 	}
 }
