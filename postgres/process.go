@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,16 +29,13 @@ type Process struct {
 }
 
 // Process reads postmaster.pid and looks at the process that it names, in /proc.
-// No file is the zero Process. No program is run.
+// No file is the zero Process. No program is run. A file that a server has created
+// and not written yet is waited for, up to pidFileDeadline.
 func (c *Cluster) Process() (Process, error) {
-	b, err := readBelow(c.DataDir, "postmaster.pid", 64<<10)
+	p, err := writtenPostmasterPID(context.Background(), c.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Process{}, nil
 	}
-	if err != nil {
-		return Process{}, fmt.Errorf("reading %s/postmaster.pid: %w", c.DataDir, err)
-	}
-	p, err := parsePostmasterPID(b)
 	if err != nil {
 		return Process{}, fmt.Errorf("%s/postmaster.pid: %w", c.DataDir, err)
 	}

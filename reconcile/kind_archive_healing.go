@@ -52,7 +52,7 @@ type healing struct {
 
 func (in *view) healing() healing {
 	needs := in.neededWAL()
-	heal := healing{histories: in.state.Archive.UnpushedHistories, held: in.heldHoles(needs)}
+	heal := healing{histories: in.state.Archive.UnpushedHistories, held: in.heldHoles(needs, coverageOf(in, in.state.Archive.Path))}
 	for _, s := range in.state.Archive.Unpushed {
 		if neededSegment(s, needs, in.segmentSize()) { // the rest would be removed again
 			heal.live = append(heal.live, s)
@@ -80,12 +80,11 @@ func (h healing) fetches(segment wal.Segment) bool {
 // heldHoles are the runs of WAL that kept snapshots need, to begin with or to go
 // on to later moments, and that only the pg_wal of another snapshot has. What no
 // one needs any more is no hole: retention has removed it.
-func (in *view) heldHoles(needs []need) []supply {
-	path := in.state.Archive.Path
+func (in *view) heldHoles(needs []need, c coverage) []supply {
+	path := c.path
 	if len(path) == 0 || in.state.failed(kindRetention, kindRestore) {
 		return nil
 	}
-	c := coverageOf(in, path)
 	var holes []supply
 	var done wal.LSN // what came before was looked at
 	for _, n := range ownStretches(needs, path) {

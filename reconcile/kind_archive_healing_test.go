@@ -108,3 +108,32 @@ func TestEndReason(t *testing.T) {
 		}
 	}
 }
+
+// A snapshot is not the only one that has a segment while the archiver will bring
+// the live copy, but is where the server may remove that any time.
+func TestOnlyHolders(t *testing.T) {
+	for name, test := range map[string]struct {
+		from func(*State)
+		want map[string]wal.Segment
+	}{
+		"nobody else has it":         {from: func(*State) {}, want: map[string]wal.Segment{older: {Timeline: 1, Number: 65}}},
+		"the archiver will bring it": {from: func(s *State) { s.Archive.Live.Segments = segments(1, 65, 110) }, want: map[string]wal.Segment{}},
+		"the archiver has done with it": {from: func(s *State) {
+			s.Archive.Live.Segments = segments(1, 65, 110)
+			s.Archive.Unpushed = []wal.Segment{{Timeline: 1, Number: 66}, {Timeline: 1, Number: 67}}
+		}, want: map[string]wal.Segment{older: {Timeline: 1, Number: 66}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, state := archived(t, "last: 3", "last: 1")
+			snapshot(state, oldest).UserRefs = 1
+			p := snapshot(state, older).Properties
+			p[markWALFrom], p[markReplayed] = zfs.Value{Value: lsn(63).String(), Source: "local"}, zfs.Value{Value: (lsn(70) + 9).String(), Source: "local"}
+			state.Archive.Path = wal.Path{{Timeline: 1}}
+			state.Archive.Inventory.Segments = append(segments(1, 60, 64), segments(1, 68, 109)...)
+			test.from(state)
+			if diff := cmp.Diff(test.want, in.onlyHolders()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

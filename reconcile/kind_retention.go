@@ -160,7 +160,9 @@ func applyRetention(ctx context.Context, h *Host, in *view, changes []Change) ma
 
 // onlyHolders are the snapshots whose pg_wal has WAL that those that stay need,
 // and that neither the archive nor one of them has, with the first such segment.
-// Apply heals the archive before; where that failed, or was left out, they stay.
+// Apply heals the archive before; where that failed, or was left out, they stay. A
+// segment of the live pg_wal that its archiver has done with does not count: the
+// server removes it when it likes.
 func (in *view) onlyHolders() map[string]wal.Segment {
 	staying := coverageOf(in, nil)
 	staying.held = nil
@@ -169,8 +171,12 @@ func (in *view) onlyHolders() map[string]wal.Segment {
 			staying.held = append(staying.held, k.Snapshot)
 		}
 	}
+	lasting := coverageOf(in, in.state.Archive.Path)
+	for _, s := range in.state.Archive.Unpushed {
+		delete(lasting.live, s)
+	}
 	only := map[string]wal.Segment{}
-	for _, run := range in.heldHoles(in.neededWAL()) {
+	for _, run := range in.heldHoles(in.neededWAL(), lasting) {
 		name := run.snapshot.Name
 		for hole := run.first; only[name] == (wal.Segment{}) && hole.Number <= run.last.Number; hole.Number++ {
 			if _, another := staying.in(inSnapshot, hole, 0); !another {

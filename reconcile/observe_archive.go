@@ -39,13 +39,17 @@ func (h *Host) observeArchive(in *view) {
 		have.OwnedBy = st.Uid
 	}
 	h.observeArchiveSystem(in)
-	// Before the archive: what is done by then must be in it.
+	// WAL goes from the live pg_wal to the archive, and its listing comes first: what
+	// is done, or gone from there, by then is in the archive.
 	done := h.observeDone(in)
+	listed := h.observeLive(in)
 	if have.Inventory, err = wal.List(a.Dir, in.segmentSize()); err != nil {
 		in.state.fail(kindWAL, err)
 		return
 	}
-	h.observeLive(in, done)
+	if listed {
+		have.findUnpushed(in, done)
+	}
 	if r, err := reachOf(in); err == nil { // what needs it says itself why it is not there
 		have.Path = r.path
 	}
@@ -107,17 +111,21 @@ func (h *Host) observeDone(in *view) map[string]bool {
 	return done
 }
 
-// observeLive finds the WAL in the live pg_wal that the archiver will not bring.
-func (h *Host) observeLive(in *view, done map[string]bool) {
-	c, have := in.state.Cluster, &in.state.Archive
-	if c.Content != DirCluster || c.Control == nil {
-		return
+// observeLive lists the live pg_wal.
+func (h *Host) observeLive(in *view) (listed bool) {
+	if c := in.state.Cluster; c.Content != DirCluster || c.Control == nil {
+		return false
 	}
 	var err error
-	if have.Live, err = wal.List(filepath.Join(in.site.Standby.DataDir, "pg_wal"), in.segmentSize()); err != nil {
+	if in.state.Archive.Live, err = wal.List(filepath.Join(in.site.Standby.DataDir, "pg_wal"), in.segmentSize()); err != nil {
 		in.state.fail(kindWAL, err)
-		return
 	}
+	return err == nil
+}
+
+// findUnpushed finds the WAL in the live pg_wal that the archiver will not bring.
+func (have *Archive) findUnpushed(in *view, done map[string]bool) {
+	c := in.state.Cluster
 	end := c.Control.MinRecoveryPoint
 	if c.Status != nil {
 		end = max(end, c.Status.Replayed, c.Status.Received)

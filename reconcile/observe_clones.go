@@ -78,8 +78,32 @@ func (h *Host) observePorts(in *view) {
 		return
 	}
 	for _, l := range listeners {
-		in.state.Ports[l.Port] = l.String()
+		if !in.startedMeanwhile(l.Port) {
+			in.state.Ports[l.Port] = l.String()
+		}
 	}
+}
+
+// startedMeanwhile reports whether a server of the site listens on a port that did
+// not run when it was looked at: systemd, or another run, has started it since.
+func (in *view) startedMeanwhile(port int) bool {
+	serves := func(dataDir string, seen *postgres.Process) bool {
+		now, err := (&postgres.Cluster{DataDir: dataDir}).Process()
+		if err != nil || !now.Running || now.Port != port {
+			return false
+		}
+		*seen = now
+		return true
+	}
+	if c := &in.state.Cluster; c.Content == DirCluster && serves(in.site.Standby.DataDir, &c.Process) {
+		return true
+	}
+	for i := range in.state.Clones {
+		if c := &in.state.Clones[i]; c.DataDir != "" && serves(c.DataDir, &c.Process) {
+			return true
+		}
+	}
+	return false
 }
 
 // observeRestores resolves the restores that must be made: where they start,

@@ -109,10 +109,10 @@ func (s Sight) listWAL(in *view) {
 		}
 		*into = found
 	}
+	if in.state.Cluster.Content == DirCluster { // first: WAL goes from there to the archive
+		list(in.livePgWAL(), &a.Live)
+	}
 	if s.site.Archive != nil && a.Exists {
 		list(s.site.Archive.Dir, &a.Inventory)
-	}
-	if in.state.Cluster.Content == DirCluster {
-		list(in.livePgWAL(), &a.Live)
 	}
 }

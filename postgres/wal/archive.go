@@ -48,7 +48,19 @@ type Range struct {
 
 // List reads a directory of segments of a size. A directory that cannot be read
 // is an error, never an empty inventory (pitfall 51).
+//
+// Names are read one after the other while segments come and go: one that came
+// behind the place that is being read is missed though its successor is not. A gap
+// is thus looked for twice.
 func List(dir string, size int64) (Inventory, error) {
+	inv, err := listOnce(dir, size)
+	if err == nil && len(inv.Gaps()) > 0 {
+		return listOnce(dir, size)
+	}
+	return inv, err
+}
+
+func listOnce(dir string, size int64) (Inventory, error) {
 	if !ValidSegmentSize(size) {
 		return Inventory{}, fmt.Errorf("%d bytes is no size of WAL segments", size)
 	}
