@@ -135,12 +135,16 @@ func (h *Host) fetchHeld(ctx context.Context, in *view, from Snapshot, first, la
 }
 
 // fetchSegment archives one segment of a snapshot, once each of its records has
-// been read. A damaged one that the archive has is set aside for it.
+// been read. A damaged one that the archive has is set aside for it; a sound one the
+// archiver has brought since the archive was listed.
 func (h *Host) fetchSegment(ctx context.Context, in *view, dir string, segment wal.Segment) error {
 	if err := in.provenWhole(ctx, dir, segment); err != nil {
 		return err
 	}
 	if exists(filepath.Join(in.site.Archive.Dir, segment.Name(in.segmentSize()))) {
+		if in.provenWhole(ctx, in.site.Archive.Dir, segment) == nil {
+			return nil
+		}
 		if err := h.setAside(in, segment); err != nil {
 			return err
 		}

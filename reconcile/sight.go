@@ -63,6 +63,7 @@ func (s Sight) asOf(ctx context.Context, now time.Time) Status {
 	state := s.state
 	in := &view{site: s.site, state: &state, now: now}
 	s.askStandby(ctx, in)
+	s.host.observeTimeline(ctx, in) // of which the server alone may know an older one
 	s.listWAL(in)
 	status := s.host.report(ctx, in)
 	status.Standby.SlotRetainedBytes = s.slot

@@ -138,6 +138,9 @@ func store(ctx context.Context, src *os.File, dir, name string) error {
 	if err != nil {
 		return err
 	}
+	if same, err := isAt(src, src.Name()); err != nil || !same {
+		return errors.Join(err, fmt.Errorf("%s was removed or recycled while it was copied", src.Name()))
+	}
 	// Two syncs at once are one write of the ZFS intent log.
 	synced := make(chan error, 1)
 	go func() { synced <- tmp.Sync() }()

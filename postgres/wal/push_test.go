@@ -353,3 +353,25 @@ func benchBed(b *testing.B) (c *cluster, src, archive string) {
 	b.SetBytes(c.size)
 	return c, filepath.Join(c.archive, seg.Name(c.size)), b.TempDir()
 }
+
+// A server may give a segment that it has done with another name, and write over it.
+func TestPushOfASegmentThatIsRecycledMeanwhile(t *testing.T) {
+	_, seg, good := fullBed(t)
+	dir, archive := t.TempDir(), t.TempDir()
+	name := seg.Name(int64(len(good)))
+	write(t, filepath.Join(dir, name), good)
+	src, err := os.Open(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, "recycled")); err != nil {
+		t.Fatal(err)
+	}
+	if err := store(t.Context(), src, archive, name); err == nil || !strings.Contains(err.Error(), "recycled") {
+		t.Error("it was archived:", err)
+	}
+	if left, err := os.ReadDir(archive); err != nil || len(left) != 0 {
+		t.Errorf("the archive holds %v (%v)", left, err)
+	}
+}
