@@ -18,16 +18,33 @@ func (h *Host) RestoreStatus(ctx context.Context, site *spec.Site, now time.Time
 	if err != nil {
 		return RestoreStatus{}, false, err
 	}
-	if why := state.reason(kindRestore); why != "" {
+	return (&view{site: alone, state: &state, now: now}).restoreStatus(name)
+}
+
+func (in *view) restoreStatus(name string) (RestoreStatus, bool, error) {
+	if why := in.state.reason(kindRestore); why != "" {
 		return RestoreStatus{}, false, errors.New(why)
 	}
-	in := &view{site: alone, state: &state, now: now}
 	for _, s := range in.restoreStatuses() {
 		if s.Name == name {
 			return s, true, nil
 		}
 	}
 	return RestoreStatus{}, false, nil
+}
+
+// ApplyRestore is Apply of one restore alone. Standing is what RestoreStatus says of
+// it then, where that was seen: after an apply that came to its end, of one that exists.
+func (h *Host) ApplyRestore(ctx context.Context, site *spec.Site, now time.Time, name string) (plan Plan, standing *RestoreStatus, err error) {
+	plan, state, err := h.apply(ctx, site, now, Only{kindRestore + "/" + name})
+	if err != nil {
+		return plan, nil, err
+	}
+	in := &view{site: site, state: &state, now: h.Clock()}
+	if s, exists, unknown := in.restoreStatus(name); exists && unknown == nil {
+		standing = &s
+	}
+	return plan, standing, nil
 }
 
 // siteOf is the site with no other restore than this one: what the others need

@@ -31,6 +31,7 @@ type recorder struct {
 	drill   reconcile.Drill
 	held    bool                     // ReleaseSnapshot finds a hold
 	restore *reconcile.RestoreStatus // nil: there is none
+	sees    bool                     // ApplyRestore tells it as well
 	lookErr error                    // of RestoreStatus
 	renewed bool                     // RenewRestore finds one that expired
 	during  func(*spec.Site)         // is called by Apply
@@ -85,6 +86,14 @@ func (r *recorder) ReleaseSnapshot(_ context.Context, site *spec.Site, name stri
 func (r *recorder) Verify(_ context.Context, site *spec.Site, o reconcile.VerifyOptions) (reconcile.Drill, error) {
 	r.ask("verify %s %q keep failed %v", site.Name, o.Snapshot, o.KeepFailed)
 	return r.drill, r.err
+}
+
+func (r *recorder) ApplyRestore(ctx context.Context, site *spec.Site, now time.Time, name string) (reconcile.Plan, *reconcile.RestoreStatus, error) {
+	plan, err := r.Apply(ctx, site, now, reconcile.Only{"restore/" + name})
+	if !r.sees {
+		return plan, nil, err
+	}
+	return plan, r.restore, err
 }
 
 func (r *recorder) RestoreStatus(_ context.Context, _ *spec.Site, _ time.Time, name string) (reconcile.RestoreStatus, bool, error) {

@@ -21,6 +21,7 @@ type host interface {
 	TakeSnapshot(ctx context.Context, site *spec.Site, o reconcile.SnapshotOptions) (reconcile.SnapshotStatus, error)
 	ReleaseSnapshot(ctx context.Context, site *spec.Site, name string) (held bool, err error)
 	Verify(ctx context.Context, site *spec.Site, o reconcile.VerifyOptions) (reconcile.Drill, error)
+	ApplyRestore(ctx context.Context, site *spec.Site, now time.Time, name string) (plan reconcile.Plan, standing *reconcile.RestoreStatus, err error)
 	RestoreStatus(ctx context.Context, site *spec.Site, now time.Time, name string) (status reconcile.RestoreStatus, exists bool, err error)
 	RenewRestore(ctx context.Context, site *spec.Site, now time.Time, name string) (undo func(context.Context) error, err error)
 	PlanEject(ctx context.Context, site *spec.Site) (reconcile.Plan, error)

@@ -24,6 +24,7 @@ type restoring struct {
 	plan     reconcile.Plan // what Apply did
 	standing reconcile.RestoreStatus
 	exists   bool // standing is something: an entry or a clone
+	seen     bool // standing is as the apply left it
 }
 
 func runRestore(ctx context.Context, p *program, o restoreOptions, name string) error {
@@ -138,7 +139,10 @@ func (r *restoring) renew(ctx context.Context, site *spec.Site, e spec.Entry) (t
 
 // apply makes the host what the site says of this restore.
 func (r *restoring) apply(ctx context.Context, site *spec.Site) {
-	plan, err := r.host.Apply(ctx, site, r.clock(), reconcile.Only{"restore/" + r.name})
+	plan, standing, err := r.host.ApplyRestore(ctx, site, r.clock(), r.name)
+	if r.seen = standing != nil; r.seen {
+		r.standing, r.exists = *standing, true
+	}
 	if err != nil {
 		if len(plan.Changes) == 0 {
 			plan = reconcile.Plan{Format: reconcile.Format, Site: site.Name, Changes: []reconcile.Change{}}
@@ -226,7 +230,7 @@ func (r *restoring) look(ctx context.Context, site *spec.Site) (err error) {
 
 // lookAfter is look once the plan was carried out: that is told in any case.
 func (r *restoring) lookAfter(ctx context.Context, site *spec.Site) {
-	if ctx.Err() == nil { // of an interrupted apply the plan says so
+	if !r.seen && ctx.Err() == nil { // of an interrupted apply the plan says so
 		r.fails(r.look(ctx, site))
 	}
 }

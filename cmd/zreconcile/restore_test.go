@@ -105,8 +105,13 @@ func TestRestoreAppliesOnlyIt(t *testing.T) {
 	if len(written) != 1 || !strings.HasPrefix(written["a.yaml"], "# Written by zreconcile restore.") {
 		t.Errorf("site.d holds %q", written)
 	}
-	if status, _, _ = invokeOn(t, site, r, "restore", "a", "--time", "2020-03-21 17:28:37.67+08", "--expires", "24h"); status != exitDone {
-		t.Errorf("a second time: exit status %d", status)
+	r.asked, r.sees = nil, true
+	status, stdout, _ = invokeOn(t, site, r, "restore", "a", "--time", "2020-03-21 17:28:37.67+08", "--expires", "24h")
+	if status != exitDone || !strings.Contains(stdout, "psql 'host=/run/x port=64002") {
+		t.Errorf("a second time: exit status %d\n%s", status, stdout)
+	}
+	if slices.Contains(r.asked, "restore a") {
+		t.Errorf("what the apply has seen is looked at again: %q", r.asked)
 	}
 	if now, err := os.Stat(spec.EntryPath(site, "a")); err != nil || !os.SameFile(info, now) {
 		t.Errorf("the same again is another file: %v", err)
