@@ -29,8 +29,8 @@ type Process struct {
 }
 
 // Process reads postmaster.pid and looks at the process that it names, in /proc.
-// No file is the zero Process. No program is run. A file that a server has created
-// and not written yet is waited for, up to pidFileDeadline.
+// No file is the zero Process. No program is run. A file that a server has just
+// created and not written yet is waited for, up to pidFileDeadline.
 func (c *Cluster) Process() (Process, error) {
 	p, err := writtenPostmasterPID(context.Background(), c.DataDir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -89,12 +89,21 @@ func runningServer(ctx context.Context, pid int) (s RunningServer, found bool, e
 // it has created: two system calls, on a machine that may be loaded.
 const pidFileDeadline = 5 * time.Second
 
+// age is how long ago a file was written; one that can't be looked at is new.
+func age(path string) time.Duration {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0
+	}
+	return time.Since(info.ModTime())
+}
+
 // writtenPostmasterPID reads the postmaster.pid of a data directory, and again
 // while its first two lines, process number and directory, do not stand there: a
-// server that starts creates the file and then writes it. One that is not there, or
+// server that starts creates the file and then writes it. One that was left so is not waited for. One that is not there, or
 // goes meanwhile, is fs.ErrNotExist.
 func writtenPostmasterPID(ctx context.Context, dir string) (Process, error) {
-	for end := time.Now().Add(pidFileDeadline); ; {
+	for began := time.Now(); ; {
 		content, err := readBelow(dir, "postmaster.pid", 64<<10)
 		if err != nil {
 			return Process{}, err
@@ -102,7 +111,7 @@ func writtenPostmasterPID(ctx context.Context, dir string) (Process, error) {
 		if bytes.Count(content, []byte("\n")) >= 2 {
 			return parsePostmasterPID(content)
 		}
-		if !time.Now().Before(end) {
+		if time.Since(began) >= pidFileDeadline || age(filepath.Join(dir, "postmaster.pid")) >= pidFileDeadline {
 			return Process{}, fmt.Errorf("it holds %q and still no process number and data directory after %s: wait until the server has started, or see its log for why it does not", content, pidFileDeadline)
 		}
 		select {

@@ -98,6 +98,21 @@ func putPIDFile(t *testing.T, dir, content string) {
 	}
 }
 
+// One that a power cut or a snapshot left is not waited for.
+func TestWrittenPostmasterPIDThatIsLeft(t *testing.T) {
+	dir := t.TempDir()
+	putPIDFile(t, dir, "")
+	old := time.Now().Add(-pidFileDeadline)
+	if err := os.Chtimes(filepath.Join(dir, "postmaster.pid"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), pidFileDeadline/2)
+	defer cancel()
+	if _, err := writtenPostmasterPID(ctx, dir); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
 func TestWrittenPostmasterPIDIsInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	putPIDFile(t, dir, "")

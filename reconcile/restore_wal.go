@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -127,7 +128,8 @@ func (h *Host) fetchHeld(ctx context.Context, in *view, from Snapshot, first, la
 		if s.Number < first.Number || s.Number > last.Number || !from.holds(s.Segment, size) || archived[s.Segment] && s.Segment != first {
 			continue
 		}
-		if err := h.fetchSegment(ctx, in, dir, s.Segment); err != nil {
+		known := archived[s.Segment] || slices.ContainsFunc(in.state.Archive.Inventory.Damaged, func(d wal.SegmentFile) bool { return d.Segment == s.Segment })
+		if err := h.fetchSegment(ctx, in, dir, s.Segment, known); err != nil {
 			return err
 		}
 	}
@@ -135,16 +137,13 @@ func (h *Host) fetchHeld(ctx context.Context, in *view, from Snapshot, first, la
 }
 
 // fetchSegment archives one segment of a snapshot, once each of its records has
-// been read. A damaged one that the archive has is set aside for it; a sound one the
-// archiver has brought since the archive was listed.
-func (h *Host) fetchSegment(ctx context.Context, in *view, dir string, segment wal.Segment) error {
+// been read. One that the archive was known to have is damaged, and set aside for it;
+// another the archiver has brought since, and it must be the same.
+func (h *Host) fetchSegment(ctx context.Context, in *view, dir string, segment wal.Segment, known bool) error {
 	if err := in.provenWhole(ctx, dir, segment); err != nil {
 		return err
 	}
-	if exists(filepath.Join(in.site.Archive.Dir, segment.Name(in.segmentSize()))) {
-		if in.provenWhole(ctx, in.site.Archive.Dir, segment) == nil {
-			return nil
-		}
+	if known {
 		if err := h.setAside(in, segment); err != nil {
 			return err
 		}

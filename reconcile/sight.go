@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zreconcile/zreconcile/postgres"
@@ -61,6 +62,11 @@ func (s Sight) suspended(now time.Time) Status {
 // asOf looks anew at what can be seen without a program.
 func (s Sight) asOf(ctx context.Context, now time.Time) Status {
 	state := s.state
+	state.Failures = slices.Clip(state.Failures) // what follows changes its own copy alone
+	if c := &state.Cluster; c.Status != nil {
+		status := *c.Status
+		c.Status = &status
+	}
 	in := &view{site: s.site, state: &state, now: now}
 	s.askStandby(ctx, in)
 	s.host.observeTimeline(ctx, in) // of which the server alone may know an older one

@@ -155,6 +155,7 @@ func (r *restoring) apply(ctx context.Context, site *spec.Site) {
 // refused leaves nothing behind: the files are as they were, and so is what an
 // update had done before the start was refused.
 func (r *restoring) refused(ctx context.Context, takeBack func(context.Context) error) {
+	r.standing, r.exists, r.seen = reconcile.RestoreStatus{}, false, false // it was seen with what is not kept
 	failed := []error{r.file.putBack()}
 	if takeBack != nil {
 		failed = append(failed, takeBack(ctx))

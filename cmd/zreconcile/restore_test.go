@@ -168,6 +168,7 @@ func TestRestoreFlags(t *testing.T) {
 func TestRestoreOutcomes(t *testing.T) {
 	failed := planned(reconcile.Create, reconcile.Failed)
 	replaced := reconcile.Plan{Format: 1, Changes: append(planned(reconcile.Update, reconcile.Done).Changes, planned(reconcile.Block, reconcile.Skipped).Changes...), Summary: reconcile.Summary{Block: 1}}
+	seen := &reconcile.RestoreStatus{Name: "a", State: "running", Connect: "host=/run/other"} // with the entry that is not kept
 	for name, test := range map[string]struct {
 		host   recorder
 		before string // of the file; "" is none
@@ -176,10 +177,10 @@ func TestRestoreOutcomes(t *testing.T) {
 		asked  string
 		says   string
 	}{
-		"refused":             {host: recorder{plan: planned(reconcile.Block, reconcile.Skipped)}, status: exitBlocked, says: "nothing was made"},
-		"replacement refused": {host: recorder{plan: planned(reconcile.Block, reconcile.Skipped)}, before: fragmentA, status: exitBlocked, says: "is as it was"},
-		"renewal taken back":  {host: recorder{plan: planned(reconcile.Block, reconcile.Skipped), renewed: true}, before: fragmentA, status: exitBlocked, asked: "take the renewal back"},
-		"update taken back":   {host: recorder{plan: replaced}, before: fragmentA, status: exitBlocked, asked: "apply|apply"},
+		"refused":             {host: recorder{plan: planned(reconcile.Block, reconcile.Skipped), sees: true, restore: seen}, status: exitBlocked, says: "nothing was made"},
+		"replacement refused": {host: recorder{plan: planned(reconcile.Block, reconcile.Skipped), sees: true, restore: seen}, before: fragmentA, status: exitBlocked, says: "is as it was"},
+		"renewal taken back":  {host: recorder{plan: planned(reconcile.Block, reconcile.Skipped), sees: true, restore: seen, renewed: true}, before: fragmentA, status: exitBlocked, asked: "take the renewal back"},
+		"update taken back":   {host: recorder{plan: replaced, sees: true, restore: seen}, before: fragmentA, status: exitBlocked, asked: "apply|apply"},
 		"failed":              {host: recorder{plan: failed}, status: exitFailed, stays: true, says: "the next apply or watch tries again. To give the restore up: zreconcile restore a --remove"},
 		"not seen after":      {host: recorder{plan: planned(reconcile.Create, reconcile.Done), lookErr: errors.New("zfs list failed")}, status: exitFailed, stays: true, says: "zfs list failed"},
 		"not observed":        {host: recorder{err: errors.New("zfs list failed")}, status: exitFailed, stays: true, says: "zfs list failed"},
@@ -203,6 +204,9 @@ func TestRestoreOutcomes(t *testing.T) {
 				}
 				if !strings.Contains(stdout+stderr, test.says) {
 					t.Errorf("it does not say %q:\n%s%s", test.says, stdout, stderr)
+				}
+				if strings.Contains(stdout, seen.Connect) {
+					t.Errorf("it leads to what was not asked for:\n%s", stdout)
 				}
 				for _, want := range strings.Split(test.asked, "|") {
 					if n := strings.Count(test.asked, want); strings.Count(strings.Join(h.asked, "\n"), want) < n {

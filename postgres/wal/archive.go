@@ -53,21 +53,29 @@ type Range struct {
 // behind the place that is being read is missed though its successor is not. A gap
 // is thus looked for twice.
 func List(dir string, size int64) (Inventory, error) {
-	inv, err := listOnce(dir, size)
-	if err == nil && len(inv.Gaps()) > 0 {
-		return listOnce(dir, size)
-	}
-	return inv, err
+	return list(dir, size, func() ([]string, error) { return readNames(dir) })
 }
 
-func listOnce(dir string, size int64) (Inventory, error) {
+func list(dir string, size int64, read func() ([]string, error)) (Inventory, error) {
 	if !ValidSegmentSize(size) {
 		return Inventory{}, fmt.Errorf("%d bytes is no size of WAL segments", size)
 	}
-	names, err := readNames(dir)
+	names, err := read()
 	if err != nil {
 		return Inventory{}, err
 	}
+	inv, err := inventory(dir, size, names)
+	if err != nil || len(inv.Gaps()) == 0 {
+		return inv, err
+	}
+	again, err := read()
+	if err != nil || slices.Equal(names, again) {
+		return inv, err
+	}
+	return inventory(dir, size, again)
+}
+
+func inventory(dir string, size int64, names []string) (Inventory, error) {
 	inv := Inventory{size: size}
 	for _, name := range names {
 		if err := inv.add(dir, name, names); err != nil {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // place is a file that wal get may find a segment in.
@@ -39,30 +38,32 @@ func (req GetRequest) places() []place {
 	return list
 }
 
-// segment fetches a segment. That it is in none of its places is proved only by a
-// second look at all of them: what a server still had when the archive was looked at
-// may have moved there, and been removed by the server, before that was.
+// segment fetches the first copy that is whole to the end of the segment, or else the
+// one that goes furthest. A server archives a segment, and may remove it then: where
+// the archive got it while the places behind it were looked at, all are looked at anew.
 func (req GetRequest) segment(ctx context.Context, seg Segment) error {
-	places := req.places()
-	err := req.segmentOf(ctx, places, seg)
-	if errors.Is(err, ErrAbsent) && slices.ContainsFunc(places, func(p place) bool { return p.server }) {
-		err = req.segmentOf(ctx, places, seg)
+	inArchive := func() bool {
+		there, err := present(filepath.Join(req.Archive, req.Name))
+		return there && err == nil
+	}
+	before := inArchive()
+	whole, err := req.segmentOf(ctx, seg)
+	if !whole && !before && inArchive() {
+		_, err = req.segmentOf(ctx, seg)
 	}
 	return err
 }
 
-// segmentOf fetches the first copy that is whole to the end of the segment, or
-// else the one that goes furthest.
-func (req GetRequest) segmentOf(ctx context.Context, places []place, seg Segment) error {
+func (req GetRequest) segmentOf(ctx context.Context, seg Segment) (whole bool, err error) {
 	unfinished := req.Dest + ".zreconcile-unfinished"
 	defer os.Remove(unfinished)
 	var furthest LSN
 	var failures []error
-	for _, p := range places {
+	for _, p := range req.places() {
 		end, err := req.copyOf(ctx, p, seg, unfinished, furthest)
 		switch {
 		case err == nil && end == seg.End(req.SegmentSize):
-			return os.Rename(unfinished, req.Dest)
+			return true, os.Rename(unfinished, req.Dest)
 		case err == nil:
 			furthest = end
 		case !errors.Is(err, ErrAbsent):
@@ -71,11 +72,11 @@ func (req GetRequest) segmentOf(ctx context.Context, places []place, seg Segment
 	}
 	switch {
 	case furthest > 0:
-		return os.Rename(unfinished, req.Dest)
+		return false, os.Rename(unfinished, req.Dest)
 	case len(failures) > 0:
-		return errors.Join(failures...)
+		return false, errors.Join(failures...)
 	}
-	return ErrAbsent
+	return false, ErrAbsent
 }
 
 // copyOf fetches one copy of a segment, unless it goes no further than another.

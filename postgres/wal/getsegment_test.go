@@ -95,9 +95,14 @@ func TestASegmentThatMovesToTheArchiveMeanwhile(t *testing.T) {
 	req, _, good := fullBed(t)
 	live, archived := filepath.Join(req.Live, req.Name), filepath.Join(req.Archive, req.Name)
 	rng := rand.New(rand.NewPCG(1, 1))
-	for range 400 {
+	half := bytes.Clone(good)
+	clear(half[len(half)/2:])
+	for i := range 400 {
 		_ = os.Remove(archived)
 		write(t, live, good)
+		if i%2 == 1 { // as in a clone, whose snapshot was taken in the middle of it
+			write(t, req.Dest, half)
+		}
 		moved := make(chan error)
 		go func() {
 			time.Sleep(time.Duration(rng.IntN(400)) * time.Microsecond)
