@@ -101,7 +101,7 @@ func TestASegmentThatMovesToTheArchiveMeanwhile(t *testing.T) {
 		_ = os.Remove(archived)
 		write(t, live, good)
 		if i%2 == 1 { // as in a clone, whose snapshot was taken in the middle of it
-			write(t, req.Dest, half)
+			write(t, filepath.Join(filepath.Dir(req.Dest), req.Name), half)
 		}
 		moved := make(chan error)
 		go func() {
