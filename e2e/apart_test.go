@@ -54,5 +54,5 @@ func (s *site) snapshotsAreAtomic(t *testing.T) {
 // pg_wal come from three datasets: were they not of one moment, a restore would
 // not be exact, or not start at all.
 func TestOracleApart(t *testing.T) {
-	askOracle(t, []primary.Options{{SegmentMB: 1, Tablespace: true}}, 90*time.Second, 6)
+	askOracle(t, []primary.Options{{SegmentMB: 1, Tablespace: true}}, 30*time.Second, 6)
 }
