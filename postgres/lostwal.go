@@ -19,8 +19,9 @@ const (
 )
 
 // LostWAL is the line of the server's log that says that the primary no longer
-// has the WAL that the standby needs next, or never had it; "" where it did not say so, or has
-// got the WAL since, by streaming or from the archive. It reads the end of the log alone and runs no program.
+// has the WAL that the standby needs next, or never had it; "" where it did not say
+// so, or where the standby has got the WAL since, by streaming or from the archive. It
+// reads the end of the log alone and runs no program.
 func (c *Cluster) LostWAL(startedAt time.Time) string {
 	text := c.readLog(c.LogFile, 0)
 	if m := futureLog.FindSubmatch(text); m != nil {

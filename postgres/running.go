@@ -100,8 +100,8 @@ func age(path string) time.Duration {
 
 // writtenPostmasterPID reads the postmaster.pid of a data directory, and again
 // while its first two lines, process number and directory, do not stand there: a
-// server that starts creates the file and then writes it. One that was left so is not waited for. One that is not there, or
-// goes meanwhile, is fs.ErrNotExist.
+// server that starts creates the file and then writes it. One that was left so long
+// ago is not waited for. One that is not there, or goes meanwhile, is fs.ErrNotExist.
 func writtenPostmasterPID(ctx context.Context, dir string) (Process, error) {
 	for began := time.Now(); ; {
 		content, err := readBelow(dir, "postmaster.pid", 64<<10)
