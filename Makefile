@@ -40,7 +40,7 @@ $(NFPM):
 test: ## vet, all tests, and the whole walk on real ZFS and PostgreSQL (root)
 	./e2e/setup.sh tests
 	go vet ./...
-	go test ./... -p 1 -parallel 3 -count=1 -timeout 45m
+	go test ./... -p 1 -parallel 2 -count=1 -timeout 45m
 
 oracle: ## restores to random moments against pg_waldump, for DURATION; SEED repeats a run (root)
 	./e2e/setup.sh
